@@ -1,0 +1,329 @@
+"""From what the user named to a list of jobs: which file becomes which.
+
+Everything that can be refused before any work is refused here: missing inputs, outputs that exist, two
+inputs for one output, folders that cannot be written. Nothing is created or changed. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import string
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gantool.errors import InputError, OutputError, UsageError
+from gantool.sniff import Kind, kind_of, kind_of_suffix
+
+IMAGE_OUTPUTS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
+VIDEO_OUTPUTS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
+TEMPLATE_FIELDS = ("dir", "rel", "stem", "task", "ext")
+_NAME_BYTES_MAX = 255
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and its output. ``source`` None is standard input, ``target`` None standard output."""
+
+    source: Path | None
+    target: Path | None
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done, in order, and which outputs stay as they are (``--skip-existing``)."""
+
+    jobs: tuple[Job, ...]
+    skipped: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Source:
+    path: Path | None
+    kind: Kind
+    rel: Path = Path()  # the file's folder relative to the folder that was named
+
+
+SuffixFor = Callable[[Kind, str], str]
+
+
+def output_suffix(kind: Kind, suffix: str) -> str:
+    """The default output suffix: the input's own where gantool writes it, else one that loses nothing."""
+    suffix = suffix.lower()
+    if kind == "image":
+        return suffix if suffix in IMAGE_OUTPUTS else ".png"
+    if suffix in VIDEO_OUTPUTS:
+        return suffix
+    return ".mkv" if suffix else ".mp4"
+
+
+def make_plan(
+    inputs: Sequence[str | os.PathLike[str]],
+    *,
+    task: str,
+    output: str | None,
+    recursive: bool = False,
+    from_file: Path | None = None,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    suffix_for: SuffixFor | None = None,
+) -> Plan:
+    """Resolve inputs and outputs into jobs.
+
+    Args:
+        inputs: files, folders or ``-`` (one image from standard input).
+        task: the command's word; stands in default output names and in ``{task}``.
+        output: ``-o``: a file, a folder, a template with ``{dir} {rel} {stem} {task} {ext}``, ``-`` for
+            standard output, or None for "beside the input".
+        recursive: go into the folders of folders.
+        from_file: a list of further inputs, one per line (or NUL-separated).
+        overwrite: existing outputs may be replaced.
+        skip_existing: inputs whose output exists are left out.
+        suffix_for: (kind, input suffix) -> output suffix; :func:`output_suffix` by default.
+
+    Raises:
+        UsageError: contradictory request, or two inputs for one output.
+        InputError: an input is missing or of unknown kind, or a folder holds no media.
+        OutputError: an output exists, equals an input, or cannot be written.
+    """
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing contradict each other", remedy="Give one of them")
+    named = [os.fspath(name) for name in inputs] + (_listed(from_file) if from_file else [])
+    if not named:
+        raise UsageError("no input", from_file, "Name files or folders, or - for standard input")
+    sources, from_folder = _collect(named, task, recursive, output)
+    suffix_for = suffix_for or output_suffix
+    one = len(sources) == 1 and not from_folder
+    jobs = [Job(s.path, _target(s, task, output, one, suffix_for), s.kind) for s in sources]
+    jobs = _without_repeats(jobs, task)
+    _check_collisions(jobs)
+    skipped: list[Path] = []
+    if skip_existing:
+        skipped = [job.target for job in jobs if job.target is not None and _is(job.target, Path.is_file)]
+        jobs = [job for job in jobs if job.target is None or not _is(job.target, Path.is_file)]
+    _check_targets(jobs, overwrite)
+    return Plan(tuple(jobs), tuple(skipped))
+
+
+def _listed(list_file: Path) -> list[str]:
+    try:
+        data = list_file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the list of inputs: {error.strerror}", list_file) from error
+    names = data.split(b"\0") if b"\0" in data else data.splitlines()
+    return [os.fsdecode(name) for name in names if name.strip()]
+
+
+def _collect(
+    named: Iterable[str], task: str, recursive: bool, output: str | None
+) -> tuple[list[_Source], bool]:
+    """All sources in the order given, folders sorted; and whether a folder was among them."""
+    sources: list[_Source] = []
+    from_folder = False
+    for name in named:
+        path = Path(name)
+        if name == "-":
+            sources.append(_Source(None, "image"))
+        elif _is_folder(path):
+            from_folder = True
+            sources.extend(_in_folder(path, task, recursive, output))
+        else:
+            sources.append(_Source(path, kind_of(path)))
+    if [s.path for s in sources].count(None) > 1:
+        raise UsageError("standard input was named twice", remedy="Give - once")
+    if any(s.path is None for s in sources) and len(sources) > 1:
+        raise UsageError("standard input cannot be mixed with other inputs", remedy="Give - alone")
+    return sources, from_folder
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a named input is a folder (True) or a regular file (False); anything else is refused."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        remedy = "The link leads nowhere" if path.is_symlink() else "Check the name"
+        raise InputError("no such input", path, remedy) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the input: {getattr(error, 'strerror', error)}", path) from error
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise InputError("the input is not a regular file", path, "Give - to read from standard input")
+    return stat.S_ISDIR(mode)
+
+
+def _in_folder(folder: Path, task: str, recursive: bool, output: str | None) -> list[_Source]:
+    """The media of a folder, sorted; hidden files, other files and this task's own outputs are left out."""
+    own = _own_name(task)
+    inside = _real(Path(output)) if output and not _is_template(output) else None
+    found: list[_Source] = []
+    unreadable: list[OSError] = []
+    for here, folders, names in os.walk(folder, onerror=unreadable.append):
+        keep = sorted(n for n in folders if not n.startswith(".") and _real(Path(here, n)) != inside)
+        folders[:] = keep if recursive else []
+        for name in sorted(names):
+            path = Path(here, name)
+            usable = (
+                path.is_file() or path.is_symlink()
+            )  # a dangling link is a failure to report, not to hide
+            if name.startswith(".") or own.search(name) or not usable or kind_of_suffix(path) is None:
+                continue
+            kind = kind_of(path) if path.suffix.lower() == ".gif" and path.is_file() else kind_of_suffix(path)
+            found.append(_Source(path, kind or "image", Path(here).relative_to(folder)))
+    if unreadable:
+        where = unreadable[0].filename
+        raise InputError(f"cannot read the folder: {unreadable[0].strerror}", where, "Check its permissions")
+    if not found:
+        remedy = "Give another folder" if recursive else "Use --recursive to look into its folders"
+        raise InputError("no images or videos in the folder", folder, remedy)
+    return found
+
+
+def _own_name(task: str) -> re.Pattern[str]:
+    """Names that this task gives to its outputs: ``photo.upscale.png``, ``film.upscale.preview.png``."""
+    return re.compile(rf"\.{re.escape(task)}\.(\w+\.)?\w+$")
+
+
+def _is_template(output: str) -> bool:
+    return "{" in output
+
+
+def _target(source: _Source, task: str, output: str | None, one: bool, suffix_for: SuffixFor) -> Path | None:
+    """Where the result of one source goes."""
+    if output is None or output == "-":
+        if output == "-" and (not one or source.kind != "image"):
+            raise UsageError("only one image can go to standard output", remedy="Give -o a file or a folder")
+        if output == "-" or source.path is None:
+            return None
+    stem = "stdin" if source.path is None else source.path.stem
+    folder = Path() if source.path is None else source.path.parent
+    extension = suffix_for(source.kind, "" if source.path is None else source.path.suffix)
+    if output is None:
+        return folder / f"{stem}.{task}{extension}"
+    if _is_template(output):
+        target = Path(_fill(output, dir=folder, rel=source.rel, stem=stem, task=task, ext=extension))
+    elif one and not _means_folder(output):
+        target = Path(output)
+    else:
+        if not _means_folder(output):
+            raise UsageError("several inputs need a folder for -o", output, "End it with / or use a template")
+        target = Path(output) / source.rel / f"{stem}.{task}{extension}"
+    _check_suffix(target, source.kind, suffix_for)
+    return target
+
+
+def _means_folder(output: str) -> bool:
+    """An existing folder, a name that ends with a slash, or a new name without a suffix (so no format)."""
+    path = Path(output)
+    if output.endswith(("/", os.sep)) or _is(path, Path.is_dir):
+        return True
+    return not path.suffix and not _is(path, Path.exists)
+
+
+def _is(path: Path, question: Callable[[Path], bool]) -> bool:
+    """Ask ``Path.is_dir`` and its kin; where the system does not even allow the question, the answer is no."""
+    try:
+        return question(path)
+    except OSError:
+        return False
+
+
+def _fill(template: str, **fields: object) -> str:
+    names = ", ".join(f"{{{field}}}" for field in TEMPLATE_FIELDS)
+    try:
+        used = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
+        if not used <= fields.keys():
+            raise ValueError
+        return template.format_map(fields)
+    except ValueError:
+        raise UsageError("the template for -o is not understood", template, f"It may use {names}") from None
+
+
+def _check_suffix(target: Path, kind: Kind, suffix_for: SuffixFor) -> None:
+    preview = kind == "video" and kind_of_suffix(Path("x" + suffix_for(kind, ".mp4"))) == "image"
+    known = IMAGE_OUTPUTS if kind == "image" or preview else VIDEO_OUTPUTS
+    if target.suffix.lower() in known:
+        return
+    if kind == "video" and target.suffix.lower() in IMAGE_OUTPUTS:
+        raise UsageError("a video cannot become one image", target, "Use --preview for a sheet of frames")
+    what = "an image" if known is IMAGE_OUTPUTS else "a video"
+    shown = target.suffix or "no suffix"
+    raise OutputError(f"cannot write {what} as {shown}", target, f"Use {', '.join(known)}")
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+def _without_repeats(jobs: list[Job], task: str) -> list[Job]:
+    """Leave out what is there twice: an input named as a file and through its folder, and, on a second run
+    with ``*.png``, the outputs of the first run."""
+    own = _own_name(task)
+    targets = {_real(job.target) for job in jobs if job.target is not None}
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for job in jobs:
+        source = _real(job.source) if job.source else "-"
+        key = (source, _real(job.target) if job.target else "-")
+        if key in seen or (source in targets and own.search(source)):
+            continue
+        seen.add(key)
+        kept.append(job)
+    return kept
+
+
+def _check_collisions(jobs: list[Job]) -> None:
+    sources = {_real(job.source): job.source for job in jobs if job.source is not None}
+    taken: dict[str, Job] = {}
+    for job in jobs:
+        if job.target is None:
+            continue
+        real = _real(job.target)
+        if real in sources or _same_file(job):
+            raise OutputError("the output is also an input", job.target, "Give another -o")
+        if real in taken:
+            other = taken[real].source
+            raise UsageError(
+                f"two inputs for one output: {other} and {job.source}",
+                job.target,
+                "Use a template such as -o '{dir}/{stem}.{task}.png' or convert them one by one",
+            )
+        taken[real] = job
+
+
+def _same_file(job: Job) -> bool:
+    """Hard links are one file under two names."""
+    if job.source is None or job.target is None:
+        return False
+    try:
+        return job.source.samefile(job.target)
+    except OSError:
+        return False
+
+
+def _check_targets(jobs: list[Job], overwrite: bool) -> None:
+    targets = [job.target for job in jobs if job.target is not None]
+    for target in targets:
+        if _is(target, Path.is_dir):
+            raise OutputError("the output is a folder", target, "End -o with / to write into it")
+        if len(os.fsencode(target.name)) > _NAME_BYTES_MAX:
+            raise OutputError("the output's name is too long", target, "Give a shorter one with -o")
+        _check_folder(target)
+    existing = [target for target in targets if os.path.lexists(target)]
+    if existing and not overwrite:
+        what = (
+            "the output exists" if len(existing) == 1 else f"{len(existing)} outputs exist, the first is this"
+        )
+        raise OutputError(what, existing[0], "Use --overwrite to replace or --skip-existing to keep")
+
+
+def _check_folder(target: Path) -> None:
+    """The nearest folder that exists must let us write; missing ones are made when the output is written."""
+    folder = Path(_real(target)).parent
+    while not _is(folder, Path.exists) and folder != folder.parent:
+        folder = folder.parent
+    if not _is(folder, Path.is_dir):
+        raise OutputError("not a folder", folder, "Give another -o")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError("the folder cannot be written", folder, "Give another -o or change its permissions")
