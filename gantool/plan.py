@@ -222,7 +222,7 @@ def _means_folder(output: str) -> bool:
 
 
 def _is(path: Path, question: Callable[[Path], bool]) -> bool:
-    """Ask ``Path.is_dir`` and its kin; where the system does not even allow the question, the answer is no."""
+    """Ask ``Path.is_dir`` and its kin; where the system does not allow the question, the answer is no."""
     try:
         return question(path)
     except OSError:
@@ -257,18 +257,17 @@ def _real(path: Path) -> str:
 
 
 def _without_repeats(jobs: list[Job], task: str) -> list[Job]:
-    """Leave out what is there twice: an input named as a file and through its folder, and, on a second run
-    with ``*.png``, the outputs of the first run."""
+    """Leave out what is there twice: an input named as a file and through its folder (the first mention
+    holds) and, on a second run with ``*.png``, the outputs of the first run."""
     own = _own_name(task)
     targets = {_real(job.target) for job in jobs if job.target is not None}
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     kept = []
     for job in jobs:
         source = _real(job.source) if job.source else "-"
-        key = (source, _real(job.target) if job.target else "-")
-        if key in seen or (source in targets and own.search(source)):
+        if source in seen or (source in targets and own.search(source)):
             continue
-        seen.add(key)
+        seen.add(source)
         kept.append(job)
     return kept
 
