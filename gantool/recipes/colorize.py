@@ -1,0 +1,228 @@
+"""Train a grey-to-colour net: L of a photograph in, its a and b out (Lab).
+
+The nets are ResNet18 encoders with a straight-line or a U-Net decoder (facts in ``models/colorizer.py``).
+The loss is the squared error of a and b, where saturated pixels weigh more: plain squared error is won by
+grey, since most of the world is nearly grey (Zhang et al. 2016, section 2.2, rebalance by colour rarity).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gantool import data, training
+from gantool.loading import read_state, save_model
+from gantool.models.colorizer import ResNetStraight, ResNetUNet, gray_first_conv
+from gantool.ops.color import join_lab
+from gantool.recipes.upscale import _split as split
+from gantool.training import Ema, Loop, TrainRequest, param
+
+NETS = {"unet": ResNetUNet, "straight": ResNetStraight}
+
+
+@dataclass
+class Config:
+    """Parameters of ``gantool train --task colorize``."""
+
+    net: str = param("unet", "decoder: unet or straight")
+    batch: int = param(16, "pictures per step")
+    crop: int = param(160, "side of a training crop, px; a multiple of 32")
+    lr: float = param(1e-3, "highest learning rate of AdamW")
+    decay: float = param(0.05, "weight decay")
+    saturated: float = param(1.0, "extra weight of a pixel whose chroma is 50; 0 = plain squared error")
+    old: float = param(0.25, "share of inputs that get an old film's contrast, blur and grain")
+    ema: float = param(0.998, "decay of the averaged weights")
+    init: str = param("", "a ResNet18 or earlier colorizer file to start from; what does not fit starts anew")
+    holdout: int = param(32, "photographs kept out of training, for samples and scores")
+    workers: int = param(0, "processes that prepare data")
+
+
+def train(request: TrainRequest) -> Path:
+    """Train or go on training; returns the path of ``model.safetensors``."""
+    run, config = training.open_run(request, Config, lambda c: 50_000)
+    kept_out, paths = split(data.find_photos(request.data), config.holdout, run.seed)
+    photos = data.Photos(paths, lambda image: _shrink(image, config))
+    fabric = training.fabric_for(request)
+    torch.manual_seed(run.seed)
+    plain = _build(config)
+    if config.init and not run.resumed:
+        _start_from(plain, Path(config.init), request)
+    ema = Ema(plain, config.ema)
+    net = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(_groups(net, config.decay), lr=config.lr, betas=(0.9, 0.99))
+    model, optimizer = fabric.setup(net, optimizer)
+    parts = {"net": plain, "ema": ema, "optimizer": optimizer}
+    start = training.load_last(run, parts) if run.resumed else 0
+    ema.state = {k: v.to(fabric.device) for k, v in ema.state.items()}
+    held = [lab for lab in (_held(p, config) for p in kept_out) if lab is not None]
+    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
+
+    def sample(done: int) -> dict[str, float]:
+        with ema.applied(plain):
+            return _sample(plain, held, run.folder / "samples" / f"{done:07d}.png", fabric.device)
+
+    def save(done: int) -> None:
+        training.save_last(run, done, parts)
+        _export(run, config, ema.state)
+
+    loop = Loop(run, request, start, config.batch, save, sample, sample_every=request.sample_every or 500)
+    dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed)
+    feed = data.batches(dataset, start, loop.stop, config.workers)
+    for step in loop:
+        light, ab = (fabric.to_device(t) for t in next(feed))
+        training.set_lr(optimizer, config.lr * training.cosine(step, run.steps, warmup=200))
+        guess = model(light.contiguous(memory_format=torch.channels_last)).float()
+        loss = chroma_loss(guess, ab, config.saturated)
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        loop.report(step, loss=loss)
+        optimizer.step()
+        ema.update(plain, step)
+    for path in photos.bad:
+        request.warn(f"left out: {path} (unreadable or smaller than a crop)")
+    return run.model
+
+
+def chroma_loss(guess: Tensor, ab: Tensor, saturated: float) -> Tensor:
+    """Weighted mean squared error of ab in units of 110; weights 1 + saturated * chroma / 50, mean 1.
+
+    Args:
+        guess, ab: (N,2,H,W) in Lab units.
+    """
+    weight = 1 + saturated * ab.square().sum(1, keepdim=True).sqrt() / 50
+    return ((guess - ab) / 110).square().mul(weight / weight.mean()).mean()
+
+
+def _build(config: Config) -> nn.Module:
+    from gantool.errors import UsageError
+
+    if config.net not in NETS:
+        raise UsageError(f"no decoder called '{config.net}'", remedy=f"Known: {', '.join(NETS)}")
+    if config.crop % 32:
+        raise UsageError(f"crop={config.crop} is not a multiple of 32", remedy="Try --set crop=160")
+    return NETS[config.net]()
+
+
+def _groups(net: nn.Module, decay: float) -> list[dict[str, object]]:
+    """Weight decay for convolution kernels only, not for biases and norms."""
+    kernels = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _start_from(net: nn.Module, path: Path, request: TrainRequest) -> None:
+    """Take every tensor that fits; an RGB first convolution is summed over its channels."""
+    state, _ = read_state(path)
+    own = net.state_dict()
+    first = state.get("conv1.weight")
+    if first is not None and first.shape[1] == 3:
+        state["conv1.weight"] = gray_first_conv(first)
+    fitting = {k: v.to(own[k].dtype) for k, v in state.items() if k in own and own[k].shape == v.shape}
+    own.update(fitting)
+    net.load_state_dict(own)
+    request.say(f"{len(fitting)} of {len(own)} tensors taken from {path}")
+
+
+def _shrink(image: np.ndarray, config: Config) -> tuple[np.ndarray] | None:
+    """Keep at most 1.75 crops of short side in memory; None if the photo is smaller than a crop."""
+    short = min(image.shape[:2])
+    if short < config.crop:
+        return None
+    factor = 1.75 * config.crop / short
+    if factor < 1:
+        size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return (image,)
+
+
+def _lab(image: np.ndarray) -> np.ndarray:
+    """uint8 RGB (H,W,3) -> float32 Lab (H,W,3)."""
+    return cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+
+
+def _crop(
+    item: tuple[np.ndarray, ...], rng: np.random.Generator, config: Config
+) -> tuple[np.ndarray, np.ndarray]:
+    """A random square at a random scale -> L/100 (1,h,w) and ab (2,h,w)."""
+    (image,) = item
+    short = min(image.shape[:2])
+    side = int(rng.integers(config.crop, short + 1))
+    top = int(rng.integers(image.shape[0] - side + 1))
+    left = int(rng.integers(image.shape[1] - side + 1))
+    square = cv2.resize(
+        image[top : top + side, left : left + side], (config.crop, config.crop), interpolation=cv2.INTER_AREA
+    )
+    (square,) = data.augment((square,), rng, turn=False)
+    lab = _lab(square)
+    light = lab[..., 0] / 100
+    if rng.random() < config.old:
+        light = _age(light, rng)
+    return np.ascontiguousarray(light[None], np.float32), np.ascontiguousarray(lab[..., 1:].transpose(2, 0, 1))
+
+
+def _age(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another gamma and contrast, a little blur, grain: what an old print did to lightness in [0,1]."""
+    light = np.clip(light, 0, 1) ** rng.uniform(0.7, 1.4)
+    low, high = rng.uniform(0, 0.12), rng.uniform(0.85, 1)
+    light = low + light * (high - low)
+    if rng.random() < 0.5:
+        light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 1.2))
+    grain = rng.normal(0, rng.uniform(0, 0.03), light.shape)
+    return np.clip(light + grain, 0, 1).astype(np.float32)
+
+
+def _held(path: Path, config: Config) -> np.ndarray | None:
+    """Centre square of a held-out photo at training size, as Lab (H,W,3)."""
+    image = data.read_rgb(path)
+    if image is None or min(image.shape[:2]) < config.crop:
+        return None
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    square = image[top : top + side, left : left + side]
+    return _lab(cv2.resize(square, (config.crop, config.crop), interpolation=cv2.INTER_AREA))
+
+
+@torch.no_grad()
+def _sample(net: nn.Module, held: Sequence[np.ndarray], path: Path, device: torch.device) -> dict[str, float]:
+    """Write rows of (grey, ours, truth); return PSNR over RGB (dB), that of grey, and colourfulness."""
+    if not held:
+        return {}
+    lab = torch.stack([torch.from_numpy(h.transpose(2, 0, 1).copy()) for h in held]).to(device)
+    light, ab = lab[:, :1], lab[:, 1:]
+    guess = torch.cat([net(part / 100) for part in light.split(8)]).float()
+    gray, ours, truth = (join_lab(light, c) for c in (ab * 0, guess, ab))
+    training.save_grid(
+        path, [[training.to_image(t[i]) for t in (gray, ours, truth)] for i in range(min(8, len(held)))]
+    )
+
+    def psnr(x: Tensor) -> float:
+        return float((-10 * ((x - truth) ** 2).mean((1, 2, 3)).clamp_min(1e-10).log10()).mean())
+
+    red, green, blue = (ours * 255).unbind(1)
+    axes = torch.stack((red - green, (red + green) / 2 - blue), 1).flatten(2)
+    colorful = axes.std(2).square().sum(1).sqrt() + 0.3 * axes.mean(2).square().sum(1).sqrt()
+    return {"psnr": psnr(ours), "psnr_gray": psnr(gray), "colorfulness": float(colorful.mean())}
+
+
+def _export(run: training.Run, config: Config, state: dict[str, Tensor]) -> None:
+    unet = config.net == "unet"
+    row = training.trained_row(
+        run,
+        task="colorize",
+        arch=f"colorizer.{NETS[config.net].__name__}",
+        args={},
+        multiple=32 if unet else 8,
+        dtypes=("bf16",),
+        color="lab",
+        licence="as the training data",
+        summary=f"trained by gantool train --task colorize ({config.net})",
+        made=f"steps {run.steps}, seed {run.seed}, {dataclasses.asdict(config)}",
+    )
+    save_model(run.model, state, row, half=True)
