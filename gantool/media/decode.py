@@ -1,0 +1,241 @@
+"""Frames of a video as RGB arrays, each with the timestamp it has in the file.
+
+Frames are read until the stream ends; the container's frame count is only compared afterwards. Damage is an
+error unless the caller asks for what comes before it. Colours are converted with the matrix and the range
+that :func:`gantool.media.probe.probe` found, with accurate rounding and full chroma.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+
+from gantool.errors import InputError
+from gantool.media.probe import VideoInfo, open_input, orientation, probe, video_stream
+
+# Bicubic chroma, every sample used, correct rounding: the error against exact arithmetic is at most 1 level.
+ACCURATE = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
+SWS_MATRIX = {
+    "bt709": Colorspace.ITU709,
+    "bt601": Colorspace.ITU601,
+    "fcc": Colorspace.FCC,
+    "smpte240m": Colorspace.SMPTE240M,
+    "bt2020": Colorspace.BT2020,
+}
+LIMITED, FULL = 1, 2  # AVColorRange
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture: ``rgb`` (H,W,3) uint8, contiguous; ``pts`` in ``info.time_base``; ``time`` in seconds from
+    the start of the file; ``duration`` in ``info.time_base``, 0 when the file does not say."""
+
+    rgb: np.ndarray
+    pts: int
+    time: float
+    duration: int = 0
+
+
+def read_frames(
+    path: Path | str,
+    info: VideoInfo | None = None,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    threads: int = 0,
+    keep_partial: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> Iterator[Frame]:
+    """Yield the frames of a video in the order of their time, pts strictly rising.
+
+    ``start`` and ``duration`` (seconds, from the start of the file) select the frames with
+    start <= time < start + duration. ``threads`` is the number of decoder threads, 0 for the library's choice.
+    ``warn`` receives one sentence for each thing that is not as it should be.
+
+    Raises InputError for damage (with ``keep_partial``: a warning, and the stream ends before the damage),
+    for a picture size that changes, and for a selection that holds no frame.
+    """
+    path = Path(path)
+    info = info or probe(path)
+    return _Reader(path, info, start, duration, threads, keep_partial, warn or _ignore).frames()
+
+
+class _Reader:
+    """The state of one reading: position, damage, what was already said."""
+
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        start: float,
+        duration: float | None,
+        threads: int,
+        keep_partial: bool,
+        warn: Callable[[str], None],
+    ) -> None:
+        self.path, self.info, self.warn = path, info, warn
+        self.threads, self.keep_partial = threads, keep_partial
+        self.whole = start <= 0 and duration is None
+        self.seeks = start > 0
+        # Half a tick of tolerance, so that 0.04 s finds the frame at 1/25 s.
+        self.first_pts = self._ticks(start) if start > 0 else None
+        self.end_pts = None if duration is None else self._ticks(max(start, 0.0) + duration)
+        self.reformatter = VideoReformatter()
+        self.last_pts: int | None = None
+        self.count = 0
+        self.reordered = False
+
+    def frames(self) -> Iterator[Frame]:
+        if self.info.truncated and not self.keep_partial:
+            raise self._damage("the file ends before its last frame")
+        self._announce()
+        yield from self._selected()
+        if self.count == 0:
+            if not self.whole:
+                length = f"{self.info.duration:.2f} s long" if self.info.duration else "shorter"
+                raise InputError(
+                    f"no frame lies in the chosen part, the video is {length}",
+                    self.path,
+                    "Change --start or --duration",
+                )
+            raise InputError("no frame of the video can be decoded", self.path, "Download it again")
+        promised = self.info.frames_hint
+        if self.whole and promised and self.count < promised and self.info.variable_rate is not None:
+            self.warn(f"{self.path.name}: {self.count} frames were read, the file promised {promised}")
+
+    def _selected(self) -> Iterator[Frame]:
+        for frame in self._decoded():
+            frame_pts = self._next_pts(frame)
+            if self.first_pts is not None and frame_pts < self.first_pts:
+                continue
+            if self.end_pts is not None and frame_pts >= self.end_pts:
+                return
+            rgb = self._to_rgb(frame, frame_pts)
+            self.count += 1
+            yield Frame(rgb, frame_pts, self._seconds(frame_pts), frame.duration or 0)
+
+    def _decoded(self) -> Iterator[Any]:
+        """Decoded frames from a key frame at or before the start; from the first one if seeking fails."""
+        if self.seeks:
+            with open_input(self.path) as container:
+                frames = self._stream_frames(container, seek=True)
+                first = next(frames, None)
+                if first is not None and (first.pts is None or first.pts <= (self.first_pts or 0)):
+                    yield first
+                    yield from frames
+                    return
+        with open_input(self.path) as container:
+            yield from self._stream_frames(container, seek=False)
+
+    def _stream_frames(self, container: Any, *, seek: bool) -> Iterator[Any]:
+        stream = video_stream(container, self.path)
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = self.threads
+        if seek:
+            try:
+                container.seek(self.first_pts or 0, stream=stream)
+            except FFmpegError:
+                return
+        reached = None
+        try:
+            for packet in container.demux(stream):
+                reached = packet.pts if packet.pts is not None else reached
+                if packet.is_corrupt:
+                    raise _Damaged
+                for frame in packet.decode():
+                    if frame.is_corrupt and not self._before_start(frame):
+                        raise _Damaged
+                    yield frame
+        except (FFmpegError, _Damaged) as error:
+            if isinstance(error, MemoryError):
+                raise
+            at = self._seconds(self.last_pts if self.last_pts is not None else (reached or 0))
+            if not self.keep_partial:
+                raise self._damage(f"the video is damaged after {at:.2f} s") from error
+            self.warn(f"{self.path.name}: damaged after {at:.2f} s; what comes after it is left out")
+
+    def _before_start(self, frame: Any) -> bool:
+        return self.first_pts is not None and frame.pts is not None and frame.pts < self.first_pts
+
+    def _next_pts(self, frame: Any) -> int:
+        """The frame's own pts; for files without usable ones, the next in an even rhythm."""
+        pts = frame.pts if frame.pts is not None else frame.dts
+        if self.last_pts is not None and (pts is None or pts <= self.last_pts):
+            if not self.reordered:
+                self.warn(
+                    f"{self.path.name}: some timestamps are missing or repeated; they were spread evenly"
+                )
+            self.reordered = True
+            step = frame.duration or round(1 / (self.info.fps * self.info.time_base))
+            # A repeated stamp moves on by one tick only, so that the next good one still fits.
+            pts = self.last_pts + (1 if pts is not None else max(1, step))
+        self.last_pts = self.info.start_pts if pts is None else pts
+        return self.last_pts
+
+    def _to_rgb(self, frame: Any, pts: int) -> np.ndarray:
+        info = self.info
+        rotation, mirrored = orientation(frame) if info.rotation or info.mirrored else (0, False)
+        shown = (frame.height, frame.width) if rotation % 180 else (frame.width, frame.height)
+        if shown != (info.width, info.height):
+            raise InputError(
+                f"the picture size changes from {info.width}x{info.height} to {shown[0]}x{shown[1]} "
+                f"at {self._seconds(pts):.2f} s",
+                self.path,
+                "Cut the file there, or use --start and --duration",
+            )
+        rgb = to_rgb(self.reformatter, frame, info)
+        if mirrored:
+            rgb = rgb[:, ::-1]
+        return np.ascontiguousarray(np.rot90(rgb, rotation // 90) if rotation else rgb)
+
+    def _announce(self) -> None:
+        name, info = self.path.name, self.info
+        if info.bits > 8:
+            self.warn(f"{name}: {info.bits}-bit video is read as 8-bit")
+        if info.alpha:
+            self.warn(f"{name}: the transparency channel is left out")
+        if info.interlaced:
+            self.warn(f"{name}: the video is interlaced; deinterlace it first for a better result")
+
+    def _damage(self, what: str) -> InputError:
+        return InputError(what, self.path, "Copy it again, or use --keep-partial to keep the part before")
+
+    def _ticks(self, seconds: float) -> int:
+        return round((seconds + float(self.info.origin)) / float(self.info.time_base))
+
+    def _seconds(self, pts: int) -> float:
+        return float(pts * self.info.time_base - self.info.origin)
+
+
+class _Damaged(Exception):
+    """A packet or frame that the library itself marked as damaged."""
+
+
+def to_rgb(reformatter: VideoReformatter, frame: Any, info: VideoInfo) -> np.ndarray:
+    """A decoded frame as (H,W,3) uint8 RGB, as stored (not turned), by the matrix and range of ``info``."""
+    if frame.format.is_rgb:
+        return frame.to_ndarray(format="rgb24")
+    converted = reformatter.reformat(
+        frame,
+        format="rgb24",
+        src_colorspace=SWS_MATRIX[info.matrix],
+        src_color_range=FULL if info.full_range else LIMITED,
+        dst_color_range=FULL,
+        interpolation=ACCURATE,
+    )
+    return converted.to_ndarray()
+
+
+def _ignore(message: str) -> None:
+    del message

@@ -1,0 +1,273 @@
+"""What a video file holds: size as shown, exact rate, colour tags, other streams.
+
+Everything is read with PyAV from the container and from the first decoded frame (rotation, colour tags and
+interlacing are properties of frames, not of containers). Only local files are opened, by absolute path and
+with the ``file:`` prefix, so that names with colons, percent signs or leading dashes are plain names, and a
+play list that points elsewhere is not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.error import FFmpegError
+from av.stream import Disposition
+
+from gantool.errors import InputError
+
+# Demuxers that may open a user's file. Play lists (hls, concat, dash, sdp) are left out on purpose: they name
+# other files or addresses. Audio formats are in, so that a sound file gets its own sentence.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,gif,apng,ogg,mxf,nut,dv,ivf,wtv,"
+    "yuv4mpegpipe,h264,hevc,obu,m4v,rm,swf,mp3,aac,flac,wav,aiff,caf,ac3,amr"
+)
+# AVColorSpace -> the names used here. 0 is RGB, 2 unspecified.
+_MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+_HDR = {16: "PQ", 18: "HLG"}
+_PATIENCE = 600  # packets tried before a stream counts as undecodable
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """One video file as it will be read.
+
+    ``width`` and ``height`` are as shown, after rotation, in pixels. ``fps`` is the exact average rate.
+    ``time_base`` is the unit of every ``pts``, in seconds. ``duration`` is that of the picture, in seconds.
+    ``origin`` is the container's own zero in seconds (0 except for transport streams). ``end_pts`` is the end
+    of the last frame where the container says so. ``frames_hint`` is what the container promises, never more
+    than a hint. ``rotation`` is what must be done to the stored pixels, degrees counter-clockwise, after
+    ``mirrored`` (left and right exchanged). ``sar`` is the pixel aspect as shown. ``matrix`` is bt709, bt601,
+    bt2020, fcc or smpte240m; ``tagged`` says whether the file named it or gantool guessed it from the size.
+    ``primaries`` and ``transfer`` are the H.273 numbers of the file (2 = not given). ``variable_rate`` is
+    None when it cannot be told without reading the whole file. ``truncated``: the index speaks of bytes
+    beyond the end of the file. ``audio``, ``subtitles``: how many tracks.
+    """
+
+    path: Path | None
+    width: int
+    height: int
+    fps: Fraction
+    time_base: Fraction
+    duration: float | None = None
+    origin: Fraction = Fraction(0)
+    start_pts: int = 0
+    end_pts: int | None = None
+    frames_hint: int | None = None
+    rotation: int = 0
+    mirrored: bool = False
+    sar: Fraction = Fraction(1)
+    pix_fmt: str = "yuv420p"
+    bits: int = 8
+    alpha: bool = False
+    matrix: str = "bt709"
+    full_range: bool = False
+    tagged: bool = True
+    primaries: int = 2
+    transfer: int = 2
+    variable_rate: bool | None = False
+    interlaced: bool = False
+    truncated: bool = False
+    audio: int = 0
+    subtitles: int = 0
+    container: str = ""
+    codec: str = ""
+
+
+def open_input(path: Path) -> Any:
+    """An ``av`` input container for a local file.
+
+    Raises InputError for a file that is missing, empty, not a file, or not of a known video format.
+    """
+    check_file(path)
+    url = "file:" + os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+    try:
+        return av.open(
+            url,
+            options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
+            metadata_errors="surrogateescape",
+        )
+    except (FFmpegError, OSError, ValueError) as error:
+        raise _cannot_open(path, error) from error
+
+
+def check_file(path: Path) -> None:
+    """Raise InputError unless ``path`` is a readable, ordinary, non-empty file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise InputError("there is no such file", path, "Check the path") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"the file cannot be read: {error}", path, "Check the path") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError("this is a folder, not a video", path, "Name the files in it") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError("this is not an ordinary file", path, "Save the video to a file first") from None
+    if status.st_size == 0:
+        raise InputError("the file is empty", path, "Copy or download it again") from None
+    if not os.access(path, os.R_OK):
+        raise InputError("the file may not be read", path, "Change its rights, or copy it") from None
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """Open a video, decode its first frame and say what it is.
+
+    Raises InputError for anything that is not a standard-range video with at least one decodable frame.
+    """
+    path = Path(path)
+    with open_input(path) as container:
+        stream = video_stream(container, path)
+        frame = _first_frame(container, stream, path)
+        hdr = _HDR.get(frame.color_trc)
+        if hdr:
+            raise InputError(
+                f"this is HDR video ({hdr}), which gantool does not process",
+                path,
+                "Convert it to standard range first, for example with ffmpeg's zscale and tonemap filters",
+            )
+        return _describe(path, container, stream, frame)
+
+
+def video_stream(container: Any, path: Path) -> Any:
+    """The first stream of moving pictures, cover art left aside; InputError when there is none."""
+    covers = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
+    streams = [s for s in container.streams.video if s not in covers]
+    if not streams:
+        what = "there is no video stream"
+        if container.streams.audio:
+            what = "there is only sound with a cover picture" if covers else "there is only sound, no video"
+        raise InputError(what, path, "Give a file with a video stream") from None
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise InputError("the video's codec is not known to this FFmpeg", path, "Convert it to H.264 first")
+    return stream
+
+
+def orientation(frame: Any) -> tuple[int, bool]:
+    """(rotation in degrees counter-clockwise, mirrored) that show a decoded frame as its maker meant it."""
+    for item in frame.side_data:
+        if getattr(item.type, "name", "") != "DISPLAYMATRIX" or len(bytes(item)) < 36:
+            continue
+        a, b, _, c, d, *_ = (value / 65536 for value in struct.unpack("<9i", bytes(item)[:36]))
+        mirrored = a * d - b * c < 0
+        if mirrored:  # the mirror comes first: x -> -x exchanges the sign of the first row
+            a, b = -a, -b
+        quarter = 0 if abs(a) >= abs(b) else 1
+        if quarter == 0:
+            return (0 if a >= 0 else 180), mirrored
+        return (270 if b > 0 else 90), mirrored
+    return 0, False
+
+
+def _describe(path: Path, container: Any, stream: Any, frame: Any) -> VideoInfo:
+    rotation, mirrored = orientation(frame)
+    width, height = frame.width, frame.height
+    sar = stream.sample_aspect_ratio or Fraction(1)
+    if rotation % 180:
+        width, height, sar = height, width, 1 / sar
+    time_base = Fraction(stream.time_base)
+    fps = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
+    count, variable, truncated = _index_facts(stream, path)
+    duration = _duration(container, stream, time_base)
+    if count is None and duration is not None:
+        count = stream.frames or round(duration * fps)
+    start = stream.start_time if stream.start_time is not None else (frame.pts or 0)
+    matrix = _MATRICES.get(frame.colorspace)
+    discontinuous = "mpeg" in container.format.name  # transport and program streams start anywhere
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        fps=Fraction(fps),
+        time_base=time_base,
+        duration=duration,
+        origin=Fraction(container.start_time or 0, av.time_base) if discontinuous else Fraction(0),
+        start_pts=start,
+        end_pts=None if stream.duration is None else start + stream.duration,
+        frames_hint=count,
+        rotation=rotation,
+        mirrored=mirrored,
+        sar=Fraction(sar),
+        pix_fmt=frame.format.name,
+        bits=max(c.bits for c in frame.format.components) if frame.format.components else 8,
+        alpha=any(c.is_alpha for c in frame.format.components),
+        matrix=matrix or ("bt709" if height >= 720 or width >= 1280 else "bt601"),
+        full_range=frame.color_range == 2 or frame.format.name.startswith(("yuvj", "gray")),
+        tagged=matrix is not None or frame.format.is_rgb,
+        primaries=frame.color_primaries,
+        transfer=frame.color_trc,
+        variable_rate=variable,
+        interlaced=bool(frame.interlaced_frame),
+        truncated=truncated,
+        audio=len(container.streams.audio),
+        subtitles=len(container.streams.subtitles),
+        container=container.format.name,
+        codec=stream.codec_context.name,
+    )
+
+
+def _first_frame(container: Any, stream: Any, path: Path) -> Any:
+    stream.codec_context.thread_count = 1  # several threads would first swallow several packets
+    try:
+        for number, packet in enumerate(container.demux(stream)):
+            try:
+                frames = packet.decode()
+            except FFmpegError:  # damage at the very start is reported by read_frames, if it matters
+                frames = []
+            if frames:
+                return frames[0]
+            if number > _PATIENCE:
+                break
+    except FFmpegError as error:
+        raise InputError(f"the video cannot be read: {error.strerror}", path, "Download it again") from error
+    raise InputError("no frame of the video can be decoded", path, "Check that a player can play it")
+
+
+def _duration(container: Any, stream: Any, time_base: Fraction) -> float | None:
+    if stream.duration is not None:
+        return float(stream.duration * time_base)
+    for key in ("DURATION", "DURATION-eng"):
+        parts = stream.metadata.get(key, "").split(":")
+        if len(parts) == 3:
+            try:
+                return int(parts[0]) * 3600 + int(parts[1]) * 60 + float(parts[2])
+            except ValueError:
+                continue
+    return None if container.duration is None else container.duration / av.time_base
+
+
+def _index_facts(stream: Any, path: Path) -> tuple[int | None, bool | None, bool]:
+    """(frames, variable rate, truncated) where the file has a complete index at its head, as mp4 and mov do."""
+    entries = stream.index_entries
+    if stream.frames == 0 or len(entries) != stream.frames or len(entries) == 0:
+        return None, None, False
+    size = path.stat().st_size
+    count, variable, furthest, step, before = 0, False, 0, None, None
+    for entry in entries:
+        count += not entry.is_discard
+        furthest = max(furthest, entry.pos + entry.size)
+        if before is not None:
+            gap = entry.timestamp - before
+            step = gap if step is None else step
+            variable = variable or abs(gap - step) > 1  # one tick of rounding is no variation
+        before = entry.timestamp
+    return count, variable, furthest > size
+
+
+def _cannot_open(path: Path, error: Exception) -> InputError:
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[4:8] == b"ftyp":
+        what, remedy = "the video's index is missing, the file is incomplete", "Copy or download it again"
+    else:
+        what, remedy = (
+            "this is not a video that gantool can read",
+            "Give an mp4, mov, mkv, webm or similar file",
+        )
+    return InputError(what, path, remedy)
