@@ -1,0 +1,303 @@
+"""From a catalog row, or what ``--model`` says, to a verified file on this machine.
+
+The only module through which the package reaches the network. A file is hashed before each use: the hub's
+client checks no more than its size, and a cache is a folder that anything may write to.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from gantool import cache
+from gantool.catalog import Catalog, Checkpoint, embedded_row
+from gantool.download import PROBE_S, STALL_S, NotOffered, Progress, fetch_hub, place
+from gantool.errors import UsageError, WeightsError
+from gantool.resume import fetch_https
+
+State = Literal["built-in", "cached", "not here"]
+
+_SPEC = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)(@(?P<revision>[^@]+))?")
+_SUFFIXES = (".safetensors", ".pth")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model of a run.
+
+    ``path``: its verified file, or None when it must be fetched first. ``notice``: a line for the user, or
+    None. The row of a file that carries none has no ``arch``; loading finds out.
+    """
+
+    row: Checkpoint
+    path: Path | None
+    notice: str | None = None
+
+
+def select(
+    spec: str, task: str, *, catalog: Catalog, device_class: str = "cpu", scale: float | None = None
+) -> Choice:
+    """What ``--model SPEC`` means for a task. Never touches the network.
+
+    ``spec``: ``auto`` (the recommended checkpoint if it is here, else the built-in one), ``builtin``, a name
+    of the catalog, a path, or ``hf:owner/repo/file`` with an optional ``@revision``. ``device_class`` is "cpu"
+    or "gpu"; ``scale`` the output scale asked for, by which built-in upscalers are chosen.
+    Raises UsageError for an unknown name or a model of another task, WeightsError for a missing or bad file.
+    """
+    if spec == "auto":
+        return _auto(task, catalog, device_class, scale)
+    if spec == "builtin":
+        row = catalog.builtin(task, scale)
+        return Choice(row, fetch(row))
+    if spec.startswith("hf:"):
+        row = _spec_row(spec, task)
+        return Choice(row, _verified(row))
+    if not any(row.name == spec for row in catalog.rows) and _is_path(spec):
+        return _file_choice(Path(spec).expanduser(), task)
+    row = catalog.get(spec)
+    _same_task(row, task)
+    return Choice(row, _verified(row))
+
+
+def fetch(
+    row: Checkpoint,
+    *,
+    progress: Progress | None = None,
+    offline: bool | None = None,
+    cache_dir: Path | None = None,
+    endpoint: str | None = None,
+    timeout: float = PROBE_S,
+    stall: float = STALL_S,
+) -> Path:
+    """The verified file of a row, downloaded if it is not here; an altered copy is fetched again, once.
+
+    ``offline`` forbids the network (default: HF_HUB_OFFLINE). ``timeout`` bounds the wait for the server's
+    first answer, ``stall`` a standstill later on, both in seconds. Raises WeightsError.
+    """
+    path = cache.find(row, cache_dir)
+    if path is not None and _is_right(row, path):
+        return path
+    if row.source in ("builtin", "file"):
+        raise _bad_local(row, path)
+    if offline or (offline is None and cache.is_offline()):
+        raise _offline(row, path)
+    force = path is not None
+    for last in (False, True):
+        path = _download(row, force, progress, cache_dir, endpoint, timeout, stall)
+        expected, digest = cache.expected_hash(row), cache.sha256(path)
+        if not expected:
+            _trust_first(row, path, digest, cache_dir)
+        if digest == (expected or digest):
+            return path
+        cache.delete(path, cache_dir)
+        if last:
+            what = f"the download is not the file that the catalog names: sha256 {digest}, expected {expected}"
+            raise WeightsError(what, place(row), "It was thrown away. Try again later, or update gantool.")
+        force = True
+    raise AssertionError("unreachable")
+
+
+pull = fetch
+"""What ``gantool models pull`` does."""
+
+
+def cached(row: Checkpoint, *, cache_dir: Path | None = None) -> Path | None:
+    """The local file of a row, or None. Cheap: no network, no check of the bytes."""
+    return cache.find(row, cache_dir)
+
+
+def state(row: Checkpoint) -> State:
+    """Where a row's file is, in a word. Not verified."""
+    if cache.find(row) is None:
+        return "not here"
+    return "built-in" if row.source == "builtin" else "cached"
+
+
+def verify(row: Checkpoint, *, cache_dir: Path | None = None) -> Path:
+    """Hash the local file of a row and return its path. No network.
+
+    Raises WeightsError when it is not here or not what it must be; the file is left as it is.
+    """
+    path = cache.find(row, cache_dir)
+    if path is None:
+        raise WeightsError("this checkpoint is not here", row.name, f"`gantool models pull {row.name}` gets it.")
+    if not _is_right(row, path):
+        raise _bad_local(row, path)
+    return path
+
+
+def remove(row: Checkpoint, *, cache_dir: Path | None = None) -> int:
+    """Delete a fetched checkpoint and what is recorded of it; the bytes freed (0 when it was not here).
+
+    Raises UsageError for a built-in one, WeightsError when the cache cannot be changed.
+    """
+    if row.source in ("builtin", "file"):
+        raise UsageError(f"{row.name} is part of gantool and stays", remedy="Remove fetched models only.")
+    freed = 0
+    try:
+        while (path := cache.find(row, cache_dir)) is not None:
+            freed += cache.delete(path, cache_dir)
+        if row.url:
+            for suffix in (".part", ".part.etag", ".lock"):
+                path = cache.https_file(row)
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        what = f"cannot remove the checkpoint: {error.strerror}"
+        raise WeightsError(what, path, "Check the rights of the cache folder.") from error
+    cache.forget_hash(row)
+    return freed
+
+
+def describe_size(size: int) -> str:
+    """Bytes for a person: 4885111 -> "4.9 MB"; 0 -> "?"."""
+    if size <= 0:
+        return "?"
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
+
+
+def _auto(task: str, catalog: Catalog, device_class: str, scale: float | None) -> Choice:
+    better = catalog.recommended(task, device_class, scale)
+    why = "is recommended"
+    if better is not None and cache.find(better) is not None:
+        path = _verified(better)
+        if path is not None:
+            return Choice(better, path, f"Using {better.name}.")
+        why = "in the cache is damaged"
+    row = catalog.builtin(task, scale)
+    notice = f"Using {row.name} (built-in)."
+    if better is not None and better.name != row.name:
+        size = f"{describe_size(better.bytes)}, {better.licence}"
+        notice = (
+            f"Using {row.name} (built-in); {better.name} {why}: `gantool models pull {better.name}` ({size})."
+        )
+    return Choice(row, fetch(row), notice)
+
+
+def _download(
+    row: Checkpoint,
+    force: bool,
+    progress: Progress | None,
+    cache_dir: Path | None,
+    endpoint: str | None,
+    timeout: float,
+    stall: float,
+) -> Path:
+    expected = cache.expected_hash(row)
+
+    def plain() -> Path:
+        target = cache.https_file(row)
+        target.unlink(missing_ok=True)
+        return fetch_https(
+            row, target, expected=expected, progress=progress, timeout=timeout, stall=stall
+        )
+
+    if row.source == "https":
+        return plain()
+    try:
+        return fetch_hub(
+            row,
+            force=force,
+            progress=progress,
+            cache_dir=cache_dir,
+            endpoint=endpoint,
+            timeout=timeout,
+            stall=stall,
+        )
+    except NotOffered:
+        # The same bytes from their authors: only the pinned hash makes that the same model.
+        if not (row.url and row.sha256):
+            raise
+        return plain()
+
+
+def _trust_first(row: Checkpoint, path: Path, digest: str, cache_dir: Path | None) -> None:
+    """Record the hash of a file whose hash nobody pinned; the hub's own word for it must agree."""
+    claimed = path.resolve().name
+    if row.source == "hub" and re.fullmatch(r"[0-9a-f]{64}", claimed) and claimed != digest:
+        cache.delete(path, cache_dir)
+        what = f"the download is not the file that the hub names: sha256 {digest}, expected {claimed}"
+        raise WeightsError(what, place(row), "It was thrown away. Try again later.")
+    cache.record_hash(row, digest)
+
+
+def _is_right(row: Checkpoint, path: Path) -> bool:
+    """Whether the bytes are those of the row; a hash that is not known yet is recorded now."""
+    if row.source == "file":
+        return True
+    expected, digest = cache.expected_hash(row), cache.sha256(path)
+    if not expected:
+        if row.source == "builtin":
+            return False
+        claimed = path.resolve().name
+        if row.source == "hub" and re.fullmatch(r"[0-9a-f]{64}", claimed) and claimed != digest:
+            return False
+        cache.record_hash(row, digest)
+        return True
+    return digest == expected
+
+
+def _verified(row: Checkpoint) -> Path | None:
+    path = cache.find(row)
+    return path if path is not None and _is_right(row, path) else None
+
+
+def _bad_local(row: Checkpoint, path: Path | None) -> WeightsError:
+    if row.source == "builtin":
+        what = "a built-in checkpoint is missing" if path is None else "a built-in checkpoint has been altered"
+        return WeightsError(what, path or row.file, "Reinstall gantool.")
+    if path is None:
+        return WeightsError("there is no such checkpoint file", row.file, "Check the path given to --model.")
+    what = f"the checkpoint has been altered: sha256 {cache.sha256(path)}, expected {cache.expected_hash(row)}"
+    return WeightsError(what, path, f"`gantool models pull {row.name}` fetches it again.")
+
+
+def _offline(row: Checkpoint, path: Path | None) -> WeightsError:
+    remedy = f"Unset HF_HUB_OFFLINE, or run `gantool models pull {row.name}` where there is a network."
+    if path is not None:
+        return WeightsError("the cached checkpoint has been altered and the network is switched off", path, remedy)
+    return WeightsError("this checkpoint is not here and the network is switched off", place(row), remedy)
+
+
+def _spec_row(spec: str, task: str) -> Checkpoint:
+    """A row for ``hf:owner/repo/file``; what the net is, only its file can tell."""
+    match = _SPEC.fullmatch(spec)
+    safe = match and all(
+        re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part) and ".." not in part
+        for part in [*match["repo"].split("/"), *match["file"].split("/"), match["revision"] or "main"]
+    )
+    if not match or not safe:
+        raise UsageError(f"'{spec}' names no file on the hub", remedy="Write hf:owner/repo/file.safetensors.")
+    if not match["file"].endswith(_SUFFIXES):
+        remedy = "Only .safetensors and .pth files can be loaded safely."
+        raise UsageError(f"'{match['file']}' is not a checkpoint that gantool reads", remedy=remedy)
+    revision = match["revision"] or "main"
+    return Checkpoint(spec, task, source="hub", repo=match["repo"], file=match["file"], revision=revision)
+
+
+def _is_path(spec: str) -> bool:
+    return "/" in spec or "\\" in spec or spec.endswith((*_SUFFIXES, ".pt", ".ckpt")) or Path(spec).is_file()
+
+
+def _file_choice(path: Path, task: str) -> Choice:
+    if path.is_dir() and (path / "model.safetensors").is_file():
+        path = path / "model.safetensors"  # a training run
+    if not path.is_file():
+        raise WeightsError("there is no such checkpoint file", path, "Check the path given to --model.")
+    row = embedded_row(path)
+    if row is None:
+        return Choice(Checkpoint(path.stem, task, file=str(path)), path)
+    _same_task(row, task)
+    return Choice(replace(row, file=str(path)), path)
+
+
+def _same_task(row: Checkpoint, task: str) -> None:
+    if row.task != task:
+        remedy = f"Use `gantool {row.task}`, or `gantool models --task {task}` to find one for {task}."
+        raise UsageError(f"model {row.name} is for {row.task}, not for {task}", row.file or None, remedy)
