@@ -76,7 +76,9 @@ def recipe(task: str) -> Any:
     if task not in TASKS:
         near = difflib.get_close_matches(task, TASKS, n=1)
         hint = f"Did you mean {near[0]}?" if near else ""
-        raise UsageError(f"unknown training task '{task}'", remedy=f"{hint} Tasks: {', '.join(TASKS)}".strip())
+        raise UsageError(
+            f"unknown training task '{task}'", remedy=f"{hint} Tasks: {', '.join(TASKS)}".strip()
+        )
     return importlib.import_module(f"gantool.recipes.{task}")
 
 
@@ -155,7 +157,9 @@ def open_run(request: TrainRequest, kind: type[T], default_steps: Callable[[T], 
     if request.resume is None:
         config = configure(kind, request.settings)
         if request.out.exists() and any(request.out.iterdir()):
-            raise OutputError("the run folder exists", request.out, "Use --resume to go on with it, or another -o")
+            raise OutputError(
+                "the run folder exists", request.out, "Use --resume to go on with it, or another -o"
+            )
         request.out.mkdir(parents=True, exist_ok=True)
         steps = default_steps(config) if request.steps is None else request.steps
         run = Run(request.out, steps, request.seed, dataclasses.asdict(config), False)  # type: ignore[call-overload]
@@ -163,7 +167,9 @@ def open_run(request: TrainRequest, kind: type[T], default_steps: Callable[[T], 
         return run, config
     path = request.resume / "config.json"
     if not path.is_file() or not (request.resume / "last.ckpt").is_file():
-        raise InputError("not a run folder that can go on", request.resume, "It needs config.json and last.ckpt")
+        raise InputError(
+            "not a run folder that can go on", request.resume, "It needs config.json and last.ckpt"
+        )
     saved = json.loads(path.read_text(encoding="utf-8"))
     if saved["task"] != request.task:
         raise UsageError(f"that run is of task {saved['task']}", remedy=f"Use --task {saved['task']}")
@@ -258,9 +264,8 @@ def load_last(run: Run, parts: dict[str, Any]) -> int:
 
 def fabric_for(request: TrainRequest) -> Any:
     """A Lightning Fabric on the device and in the precision asked for (auto: bf16 where it is fast)."""
-    from lightning_fabric import Fabric
-
     from gantool.devices import pick_device, pick_dtype
+    from lightning_fabric import Fabric
 
     device = pick_device(request.device)
     dtype = pick_dtype(request.precision, device, None)
@@ -392,4 +397,6 @@ def to_image(x: Tensor) -> np.ndarray:
 
 def trained_row(run: Run, **values: Any) -> catalog.Checkpoint:
     """The catalog row that a trained model carries in its own file."""
-    return catalog.Checkpoint(name=run.folder.resolve().name, source="file", file="model.safetensors", **values)
+    return catalog.Checkpoint(
+        name=run.folder.resolve().name, source="file", file="model.safetensors", **values
+    )

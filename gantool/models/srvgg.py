@@ -25,7 +25,12 @@ class SRVGGNetCompact(nn.Module):
     """
 
     def __init__(
-        self, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64, num_conv: int = 16, upscale: int = 4
+        self,
+        num_in_ch: int = 3,
+        num_out_ch: int = 3,
+        num_feat: int = 64,
+        num_conv: int = 16,
+        upscale: int = 4,
     ) -> None:
         super().__init__()
         self.upscale = upscale

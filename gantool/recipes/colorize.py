@@ -15,10 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from gantool.loading import read_state, save_model
 from torch import Tensor, nn
 
 from gantool import data, training
-from gantool.loading import read_state, save_model
 from gantool.models.colorizer import ResNetStraight, ResNetUNet, gray_first_conv
 from gantool.ops.color import join_lab
 from gantool.recipes.upscale import _split as split
@@ -164,7 +164,9 @@ def _crop(
     light = lab[..., 0] / 100
     if rng.random() < config.old:
         light = _age(light, rng)
-    return np.ascontiguousarray(light[None], np.float32), np.ascontiguousarray(lab[..., 1:].transpose(2, 0, 1))
+    return np.ascontiguousarray(light[None], np.float32), np.ascontiguousarray(
+        lab[..., 1:].transpose(2, 0, 1)
+    )
 
 
 def _age(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:

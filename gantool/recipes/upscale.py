@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from gantool.loading import read_state, save_model
 from torch import Tensor
 
 from gantool import data, training
-from gantool.loading import read_state, save_model
 from gantool.models.srvgg import SRVGGNetCompact
 from gantool.ops.resize import matlab_resize, resize
 from gantool.training import Ema, Loop, TrainRequest, param

@@ -1,0 +1,105 @@
+"""Larger pictures from small ones: a super-resolution net, in exact tiles, then a final resize if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from gantool.devices import is_out_of_memory
+from torch import Tensor, nn
+
+from gantool.catalog import Checkpoint
+from gantool.errors import DeviceError
+from gantool.ops.resize import pad_to_multiple, resize
+from gantool.ops.tiling import run_tiled
+from gantool.pipelines import Context, Pipeline
+
+DEFAULT_TILE_PX = 512
+_SMALLEST_TILE_PX = 32
+_GENEROUS_OVERLAP = 32  # where a row does not know its net's receptive field
+
+
+def build(
+    net: nn.Module,
+    row: Checkpoint,
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    tile_px: int | None = None,
+    strength: float = 1.0,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Pipeline:
+    """The upscale pipeline: its layer is the detail (N,3,H*s,W*s) that the net adds to a bicubic enlargement.
+
+    Args:
+        net: maps RGB (N,3,H,W) in [0, row.value_range] to (N,3,H*s,W*s) in the same range, s = ``row.scale``.
+        scale: output side / input side; None for the net's own.
+        width, height: output size in px instead of ``scale``; one of the two keeps the aspect.
+        tile_px: side of a tile's core, input px (default 512); tiles give what the whole picture gives.
+        strength: 0 returns a bicubic enlargement, 1 the full effect.
+        warn: told when a tile had to be made smaller for want of memory.
+    """
+    native = row.scale
+    overlap = _GENEROUS_OVERLAP if row.radius is None else row.radius
+    tile = [tile_px or DEFAULT_TILE_PX]
+
+    def run(x: Tensor) -> Tensor:
+        tall, wide = x.shape[-2:]
+        padded = pad_to_multiple(x, row.multiple) if row.multiple > 1 else x
+        y = net(padded.to(dtype) * row.value_range).float() / row.value_range
+        return y[..., : tall * native, : wide * native]
+
+    def run_in_memory(x: Tensor) -> Tensor:
+        while True:
+            try:
+                return run_tiled(run, x, native, tile[0], overlap)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            smaller = min(tile[0], max(x.shape[-2:])) // 2
+            if smaller < _SMALLEST_TILE_PX:
+                raise DeviceError("out of memory even with the smallest tile", remedy="Use --device cpu")
+            warn(f"out of memory: tiles of {smaller} px from here on (--tile-px {smaller})")
+            tile[0] = smaller
+            if x.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def predict(x: Tensor, context: Context) -> Tensor:
+        return run_in_memory(x) - _enlarge(x, native)
+
+    def finish(x: Tensor, layer: Tensor) -> Tensor:
+        y = (_enlarge(x, native) + strength * layer).clamp(0, 1)
+        return resize(y, *size(*x.shape[-2:])).clamp(0, 1)
+
+    def size(tall: int, wide: int) -> tuple[int, int]:
+        return output_size(tall, wide, scale if scale is not None else float(native), width, height)
+
+    return Pipeline(
+        "upscale",
+        row.name,
+        predict,
+        finish,
+        device,
+        scale=scale if scale is not None else float(native),
+        size=size,
+        blend="detail",
+        gray_output_for_gray=True,
+    )
+
+
+def _enlarge(x: Tensor, native: int) -> Tensor:
+    return resize(x, x.shape[-2] * native, x.shape[-1] * native)
+
+
+def output_size(tall: int, wide: int, scale: float, width: int | None, height: int | None) -> tuple[int, int]:
+    """(height, width) in px asked for by --scale, or by --width and --height, for an input of that size."""
+    if width is not None and height is not None:
+        return height, width
+    if width is not None:
+        return max(1, round(tall * width / wide)), width
+    if height is not None:
+        return height, max(1, round(wide * height / tall))
+    return max(1, round(tall * scale)), max(1, round(wide * scale))
