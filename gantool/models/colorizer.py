@@ -48,7 +48,7 @@ def _stage(in_ch: int, out_ch: int, stride: int) -> nn.Sequential:
 
 
 class ResNetStraight(nn.Module):
-    """The straight-line colorizer: encoder to 128 channels at 1/8, then six convolutions and three x2 resizes.
+    """The straight-line colorizer: encoder to 128 channels at 1/8, six convolutions, three x2 resizes.
 
     Keys ``midlevel_resnet.{0,1,4,5}`` and ``upsample.{0..14}`` are those of public checkpoints of this
     design, which predict ``(ab + 128) / 255`` from luma in [0,1].
