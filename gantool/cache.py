@@ -157,6 +157,7 @@ def _records() -> dict[str, str]:
         remedy = "Repair or delete it; hashes are then recorded anew."
         raise WeightsError("the record of checkpoint hashes is unreadable", path, remedy) from error
 
+
 def _write_records(records: dict[str, str]) -> bool:
     path = own_folder() / "hashes.json"
     temporary = path.with_name(f".{secrets.token_hex(6)}.json")

@@ -318,7 +318,9 @@ def disk_error(error: BaseException, where: str) -> WeightsError | None:
     """A failure of the local disk as WeightsError, or None for an error of another kind."""
     number = next((e.errno for e in _chain(error) if isinstance(e, OSError) and e.errno), None)
     if number == errno.ENOSPC:
-        return WeightsError("no space left for the download", where, "Free some space or set HF_HOME elsewhere.")
+        return WeightsError(
+            "no space left for the download", where, "Free some space or set HF_HOME elsewhere."
+        )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return WeightsError("the cache folder is not writable", where, "Set HF_HOME to a folder that is.")
     if "Consistency check failed" in str(error):

@@ -61,6 +61,11 @@ def select(
     return Choice(row, _verified(row))
 
 
+def named(spec: str, catalog: Catalog) -> Checkpoint:
+    """The row of a catalog name or of ``hf:owner/repo/file``. Raises UsageError for anything else."""
+    return _spec_row(spec, "upscale") if spec.startswith("hf:") else catalog.get(spec)
+
+
 def fetch(
     row: Checkpoint,
     *,
@@ -93,7 +98,9 @@ def fetch(
             return path
         cache.delete(path, cache_dir)
         if last:
-            what = f"the download is not the file that the catalog names: sha256 {digest}, expected {expected}"
+            what = (
+                f"the download is not the file that the catalog names: sha256 {digest}, expected {expected}"
+            )
             raise WeightsError(what, place(row), "It was thrown away. Try again later, or update gantool.")
         force = True
     raise AssertionError("unreachable")
@@ -122,7 +129,9 @@ def verify(row: Checkpoint, *, cache_dir: Path | None = None) -> Path:
     """
     path = cache.find(row, cache_dir)
     if path is None:
-        raise WeightsError("this checkpoint is not here", row.name, f"`gantool models pull {row.name}` gets it.")
+        raise WeightsError(
+            "this checkpoint is not here", row.name, f"`gantool models pull {row.name}` gets it."
+        )
     if not _is_right(row, path):
         raise _bad_local(row, path)
     return path
@@ -194,9 +203,7 @@ def _download(
     def plain() -> Path:
         target = cache.https_file(row)
         target.unlink(missing_ok=True)
-        return fetch_https(
-            row, target, expected=expected, progress=progress, timeout=timeout, stall=stall
-        )
+        return fetch_https(row, target, expected=expected, progress=progress, timeout=timeout, stall=stall)
 
     if row.source == "https":
         return plain()
@@ -250,18 +257,24 @@ def _verified(row: Checkpoint) -> Path | None:
 
 def _bad_local(row: Checkpoint, path: Path | None) -> WeightsError:
     if row.source == "builtin":
-        what = "a built-in checkpoint is missing" if path is None else "a built-in checkpoint has been altered"
+        what = (
+            "a built-in checkpoint is missing" if path is None else "a built-in checkpoint has been altered"
+        )
         return WeightsError(what, path or row.file, "Reinstall gantool.")
     if path is None:
         return WeightsError("there is no such checkpoint file", row.file, "Check the path given to --model.")
-    what = f"the checkpoint has been altered: sha256 {cache.sha256(path)}, expected {cache.expected_hash(row)}"
+    what = (
+        f"the checkpoint has been altered: sha256 {cache.sha256(path)}, expected {cache.expected_hash(row)}"
+    )
     return WeightsError(what, path, f"`gantool models pull {row.name}` fetches it again.")
 
 
 def _offline(row: Checkpoint, path: Path | None) -> WeightsError:
     remedy = f"Unset HF_HUB_OFFLINE, or run `gantool models pull {row.name}` where there is a network."
     if path is not None:
-        return WeightsError("the cached checkpoint has been altered and the network is switched off", path, remedy)
+        return WeightsError(
+            "the cached checkpoint has been altered and the network is switched off", path, remedy
+        )
     return WeightsError("this checkpoint is not here and the network is switched off", place(row), remedy)
 
 
@@ -282,7 +295,7 @@ def _spec_row(spec: str, task: str) -> Checkpoint:
 
 
 def _is_path(spec: str) -> bool:
-    return "/" in spec or "\\" in spec or spec.endswith((*_SUFFIXES, ".pt", ".ckpt")) or Path(spec).is_file()
+    return "/" in spec or "\\" in spec or spec.endswith((*_SUFFIXES, ".pt", ".ckpt")) or Path(spec).exists()
 
 
 def _file_choice(path: Path, task: str) -> Choice:

@@ -29,6 +29,10 @@ class _Cut(Exception):
     """The connection ended before the file did."""
 
 
+class _Unusable(Exception):
+    """What is here already cannot be continued."""
+
+
 def fetch_https(
     row: Checkpoint,
     target: Path,
@@ -67,7 +71,9 @@ def _download(
             break
         part.unlink()
         if not resumed:
-            what = f"the download is not the file that the catalog names: sha256 {digest}, expected {expected}"
+            what = (
+                f"the download is not the file that the catalog names: sha256 {digest}, expected {expected}"
+            )
             raise WeightsError(what, row.url, "Try again later; the file was thrown away.")
         if progress is not None:
             progress.advance(-row.bytes)
@@ -91,7 +97,20 @@ def _complete(row: Checkpoint, part: Path, progress: Progress | None, timeout: f
                     progress.advance(size - shown)
                 shown = size
             return
-        except (_Cut, urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        except _Unusable:
+            part.unlink(missing_ok=True)
+            tries += 1
+            if tries >= _TRIES:
+                raise WeightsError(
+                    "the server cannot resume the download", row.url, "Try again later."
+                ) from None
+        except (
+            _Cut,
+            urllib.error.URLError,
+            http.client.HTTPException,
+            TimeoutError,
+            ConnectionError,
+        ) as error:
             grown = part.exists() and part.stat().st_size > before
             tries = 0 if grown else tries + 1
             if not part.exists() or tries >= _TRIES:
@@ -114,12 +133,13 @@ def _stream(row: Checkpoint, part: Path, timeout: float, stall: float) -> Iterat
         if response.status == 200:
             have = 0
         elif not (response.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
-            part.unlink(missing_ok=True)
-            raise _Cut("the server resumed at another place")
+            raise _Unusable("the server resumed at another place")
         length = response.headers.get("Content-Length")
         total = have + int(length) if length and length.isdigit() else 0
         if row.bytes and total and total != row.bytes:
-            what = f"the server offers another file than the catalog names: {total} bytes, expected {row.bytes}"
+            what = (
+                f"the server offers another file than the catalog names: {total} bytes, expected {row.bytes}"
+            )
             raise NotOffered(what, row.url, "Update gantool.")
         if not row.sha256 and (response.headers.get_content_type() == "text/html"):
             raise NotOffered("the server sends a web page instead of a checkpoint", row.url)
@@ -155,7 +175,9 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise NotOffered("the server redirects to an address that is not https", req.full_url.split("?")[0])
+            raise NotOffered(
+                "the server redirects to an address that is not https", req.full_url.split("?")[0]
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -175,7 +197,7 @@ def _opened(row: Checkpoint, have: int, tag: str, timeout: float) -> Iterator[An
         if error.code in (401, 403, 404, 410):
             raise NotOffered(f"the server does not give this file (HTTP {error.code})", row.url) from error
         if error.code == 416:
-            raise _Cut("nothing after what is here") from error
+            raise _Unusable("nothing after what is here") from error
         what = f"the server is in trouble, it answers HTTP {error.code}"
         raise WeightsError(what, row.url, "Try again later.") from error
 

@@ -1,0 +1,240 @@
+"""A checkpoint file and its row -> an eval-mode net; and back, a net with its row inside.
+
+What a file says is compared with what the architecture expects, name by name and shape by shape, on torch's
+``meta`` device: nothing is allocated for a file that does not fit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gantool.catalog import Checkpoint, embedded_row
+from gantool.errors import DeviceError, WeightsError
+from gantool.media.files import atomic
+from gantool.tensors import read_state
+
+__all__ = ["load", "load_foreign", "load_net", "read_state", "row_of", "save_model"]
+
+_ARCH = re.compile(r"[a-z0-9_]+\.[A-Za-z0-9_]+")
+_COMPACT_KEY = re.compile(r"body\.(\d+)\.(weight|bias)")
+_FIT = "Use a file of that architecture."
+
+
+def load(
+    row: Checkpoint, path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[nn.Module, Checkpoint]:
+    """The net of any file that :func:`gantool.hub.select` chose, with its full row.
+
+    A row without ``arch`` (a path, ``hf:owner/repo/file``) is completed from the file: by the row inside it,
+    by its layout, or, for upscale, by spandrel. Raises WeightsError.
+    """
+    if row.arch:
+        return load_net(row, path, device, dtype), row
+    found = row_of(path)
+    if found is None:
+        if row.task != "upscale":
+            what = f"the file does not say which {row.task} model it holds"
+            raise WeightsError(
+                what, path, "Use a file made by `gantool train`, or a name of `gantool models`."
+            )
+        return load_foreign(path, device, dtype)
+    if found.task != row.task:
+        raise WeightsError(f"the file holds a model for {found.task}, not for {row.task}", path)
+    return load_net(found, path, device, dtype), found
+
+
+def load_net(
+    row: Checkpoint, path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> nn.Module:
+    """Build ``row.arch`` with ``row.args`` and load the file, strictly; eval mode, no gradients.
+
+    Half-precision files are computed in ``dtype``, float32 unless asked otherwise. Raises WeightsError when
+    the file does not fit the architecture, DeviceError when the net does not fit the device.
+    """
+    architecture = _architecture(row.arch, path)
+    state, _ = read_state(path, row.key)
+    try:
+        with torch.device("meta"):
+            blueprint = architecture(**row.args)
+    except Exception as error:  # whatever wrong arguments raise inside a stranger's row
+        raise WeightsError(f"{row.arch} cannot be built with the arguments of its row", path, _FIT) from error
+    _compare(blueprint.state_dict(), state, row.arch, path)
+    with torch.random.fork_rng(devices=[]):  # random first weights must not shift the caller's random numbers
+        net = architecture(**row.args)
+    net.load_state_dict(state, strict=True)
+    return _placed(net, device, dtype)
+
+
+def load_foreign(
+    path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[nn.Module, Checkpoint]:
+    """A super-resolution file of another program, recognised by spandrel: (net, row).
+
+    The tensors are read by gantool's safe reader; spandrel only recognises and builds. Raises WeightsError
+    for what it does not know and for nets that are not RGB super-resolution.
+    """
+    from spandrel import ImageModelDescriptor, ModelLoader
+
+    path = Path(path)
+    state, _ = read_state(path)
+    remedy = "Use a super-resolution file of a known architecture, or a name of `gantool models`."
+    try:
+        with torch.random.fork_rng(devices=[]):
+            found = ModelLoader(device="cpu").load_from_state_dict(state)
+    except Exception as error:  # each of spandrel's fifty architectures fails in its own way
+        raise WeightsError("no known upscaler has this layout", path, remedy) from error
+    if (
+        not isinstance(found, ImageModelDescriptor)
+        or found.input_channels != 3
+        or found.output_channels != 3
+        or found.purpose == "Inpainting"
+    ):
+        raise WeightsError(f"this {found.architecture.name} net does not upscale RGB pictures", path, remedy)
+    row = Checkpoint(
+        name=path.stem,
+        task="upscale",
+        source="file",
+        file=str(path),
+        bytes=path.stat().st_size,
+        scale=found.scale,
+        multiple=max(1, found.size_requirements.multiple_of),
+        dtypes=tuple(d for d, ok in (("bf16", found.supports_bfloat16), ("fp16", found.supports_half)) if ok),
+        summary=f"{found.architecture.name}, recognised by spandrel",
+    )
+    return _placed(found.model, device, dtype), row
+
+
+def save_model(
+    path: str | Path, net_or_state: nn.Module | Mapping[str, Tensor], row: Checkpoint, *, half: bool = False
+) -> None:
+    """Write safetensors with the row inside, atomically; an existing file is replaced.
+
+    ``half`` stores floating-point tensors as float16 (loading computes in float32 again). Raises WeightsError
+    when a value is not finite or too large for that, OutputError when the file cannot be written.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    source = net_or_state.state_dict() if isinstance(net_or_state, nn.Module) else net_or_state
+    state: dict[str, Tensor] = {}
+    for name, tensor in source.items():
+        value = tensor.detach().to("cpu")
+        if half and value.is_floating_point():
+            value = value.to(torch.float16)
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise WeightsError(f"tensor '{name}' holds values that cannot be stored", path)
+        # Cloned, because safetensors refuses tensors that share memory.
+        state[name] = value.contiguous().clone()
+    data = save(state, metadata={"format": "pt", "gantool": row.to_json()})
+    with atomic(path, overwrite=True) as temporary:
+        temporary.write_bytes(data)
+
+
+def row_of(path: str | Path) -> Checkpoint | None:
+    """The row of a file: the one inside it, or one for a layout that is recognised, else None.
+
+    Recognised is SRVGGNetCompact with BasicSR's names, bare or under ``params``. Raises WeightsError when the
+    file cannot be read safely.
+    """
+    path = Path(path)
+    row = embedded_row(path)
+    if row is not None:
+        return row
+    state, _ = read_state(path)
+    args = _compact_args(state)
+    if args is None:
+        return None
+    return Checkpoint(
+        name=path.stem,
+        task="upscale",
+        arch="srvgg.SRVGGNetCompact",
+        args=args,
+        source="file",
+        file=str(path),
+        bytes=path.stat().st_size,
+        scale=args["upscale"],
+        radius=args["num_conv"] + 2,
+        dtypes=("bf16",),
+        summary="SRVGGNetCompact, recognised by its layout",
+    )
+
+
+def _compact_args(state: Mapping[str, Tensor]) -> dict[str, int] | None:
+    """The arguments of SRVGGNetCompact that fit a state dict, or None when it is something else."""
+    numbers = [_COMPACT_KEY.fullmatch(name) for name in state]
+    if not numbers or not all(numbers):
+        return None
+    last = max(int(m[1]) for m in numbers if m)
+    first, bias = state.get("body.0.weight"), state.get(f"body.{last}.bias")
+    if first is None or bias is None or first.ndim != 4 or bias.ndim != 1 or last % 2 or last < 2:
+        return None
+    channels = int(first.shape[1])
+    upscale = math.isqrt(len(bias) // channels)
+    if channels != 3 or upscale < 1 or upscale**2 * channels != len(bias):
+        return None
+    return {
+        "num_in_ch": channels,
+        "num_out_ch": channels,
+        "num_feat": int(first.shape[0]),
+        "num_conv": (last - 2) // 2,
+        "upscale": upscale,
+    }
+
+
+def _architecture(arch: str, path: str | Path) -> type[nn.Module]:
+    """The class of ``file.Class`` under ``gantool.models``; nothing else can be named."""
+    what = f"the model's architecture '{arch}' is not part of this version"
+    if not _ARCH.fullmatch(arch):
+        raise WeightsError(what, path, "Update gantool.")
+    file, _, name = arch.partition(".")
+    try:
+        module = importlib.import_module(f"gantool.models.{file}")
+    except ModuleNotFoundError as error:
+        if error.name != f"gantool.models.{file}":
+            raise
+        raise WeightsError(what, path, "Update gantool.") from error
+    found = getattr(module, name, None)
+    if not (isinstance(found, type) and issubclass(found, nn.Module) and found.__module__ == module.__name__):
+        raise WeightsError(what, path, "Update gantool.")
+    return found
+
+
+def _compare(
+    expected: Mapping[str, Tensor], state: Mapping[str, Tensor], arch: str, path: str | Path
+) -> None:
+    """Raise WeightsError unless names, shapes and kinds of number agree."""
+    missing = [name for name in expected if name not in state]
+    extra = [name for name in state if name not in expected]
+    if missing or extra:
+        parts = [
+            f"{len(names)} tensors {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+            for names, word in ((missing, "missing"), (extra, "unknown"))
+            if names
+        ]
+        raise WeightsError(f"the checkpoint does not fit {arch}: {' and '.join(parts)}", path, _FIT)
+    for name, tensor in expected.items():
+        ours, theirs = tuple(tensor.shape), tuple(state[name].shape)
+        if ours != theirs:
+            what = f"the checkpoint does not fit {arch}: {name} has shape {theirs}, expected {ours}"
+            raise WeightsError(what, path, _FIT)
+        if tensor.is_floating_point() != state[name].is_floating_point():
+            what = (
+                f"the checkpoint does not fit {arch}: {name} is {state[name].dtype}, expected {tensor.dtype}"
+            )
+            raise WeightsError(what, path, _FIT)
+
+
+def _placed(net: nn.Module, device: torch.device | str, dtype: torch.dtype) -> nn.Module:
+    try:
+        return net.eval().requires_grad_(False).to(device=device, dtype=dtype)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"the model does not fit in the memory of {device}", remedy="Use --device cpu."
+        ) from error

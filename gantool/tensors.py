@@ -1,0 +1,191 @@
+"""Checkpoint files as tensors, and nothing but tensors.
+
+A checkpoint comes from strangers. Safetensors files hold only numbers; torch's own format is a pickle, which
+may hold code, inside a zip, which may be a bomb. So: the container is examined before it is opened, the
+unpickler is torch's restricted one and there is no second try with an unrestricted one, and what comes out
+must be plain tensors that own their memory.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantool.errors import WeightsError
+
+# Real checkpoints are stored, not deflated; a few were zipped again by hand and shrank to about 0.9.
+_LARGEST_RATIO = 4
+_SLACK_BYTES = 16 * 2**20
+_LARGEST_BYTES = 4 * 2**30
+_MOST_ENTRIES = 20_000
+_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "net_state_dict")
+_DTYPES = {
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.bool,
+}
+_OTHER_FILE = "Use a file that holds only a state dict, .safetensors or .pth."
+_AGAIN = "Download it again."
+
+
+def read_state(path: str | Path, key: str = "") -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a checkpoint safely: (name -> tensor on the CPU, metadata of a safetensors file or {}).
+
+    ``key`` names the entry that holds the state dict ("params"); a file that is a bare state dict is taken
+    as it is, and without a key the usual wrappers are tried. A "module." before every name is dropped.
+    Raises WeightsError for anything that is not whole, not a checkpoint, or holds more than tensors.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if kind == "safetensors":
+        loaded, metadata = _read_safetensors(path)
+    else:
+        if kind == "zip":
+            _check_zip(path)
+        loaded, metadata = _read_torch(path), {}
+    state = _unwrapped(loaded, key, path)
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    _check_tensors(state, path)
+    return state, metadata
+
+
+def _kind(path: Path) -> str:
+    """ "safetensors", "zip" or "pickle", by the first bytes; the suffix may lie."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as f:
+            head = f.read(512)
+    except OSError as error:
+        what = f"cannot read the checkpoint: {error.strerror}"
+        raise WeightsError(what, path, "Check the path given to --model.") from error
+    if size == 0:
+        raise WeightsError("the checkpoint is empty", path, _AGAIN)
+    if head.startswith(b"version https://git-lfs"):
+        remedy = "Fetch it with `git lfs pull`, or download the file itself."
+        raise WeightsError("this is a Git LFS pointer, not the checkpoint it stands for", path, remedy)
+    if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        raise WeightsError("this is a web page, not a checkpoint", path, _AGAIN)
+    if head.startswith(b"PK\x03\x04"):
+        return "zip"
+    if head[8:9] == b"{" or path.suffix == ".safetensors":
+        return "safetensors"
+    if head[:1] == b"\x80":
+        return "pickle"
+    raise WeightsError("this is not a checkpoint", path, _OTHER_FILE)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as f:
+            # Cloned: the file is only mapped, and a file cut short later would end the process.
+            state = {name: f.get_tensor(name).clone() for name in f.keys()}  # noqa: SIM118
+            return state, dict(f.metadata() or {})
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        what = "the safetensors file is damaged or cut short"
+        raise WeightsError(what, path, _AGAIN) from error
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse what would not fit in memory once unpacked, before anything is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise WeightsError("the checkpoint is damaged or cut short", path, _AGAIN) from error
+    unpacked = sum(entry.file_size for entry in entries)
+    size = path.stat().st_size
+    if unpacked > min(_LARGEST_RATIO * size + _SLACK_BYTES, _LARGEST_BYTES) or len(entries) > _MOST_ENTRIES:
+        what = f"the checkpoint unpacks to {unpacked:,} bytes from {size:,}, like a zip bomb"
+        raise WeightsError(what, path, "Get it from its authors, or as .safetensors.")
+    if any(".." in Path(entry.filename).parts or entry.filename.startswith("/") for entry in entries):
+        raise WeightsError("the checkpoint holds names that lead out of it", path, _OTHER_FILE)
+    if any("/code/" in entry.filename or entry.filename.endswith("constants.pkl") for entry in entries):
+        raise WeightsError("this is a TorchScript program, not a state dict", path, _OTHER_FILE)
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _unpickling_error(error, path) from error
+    except MemoryError as error:
+        raise WeightsError("the checkpoint does not fit in memory", path, _OTHER_FILE) from error
+    except Exception as error:
+        # A text file is a KeyError here, a short one an EOFError or RuntimeError: the types tell little.
+        raise WeightsError("the checkpoint is damaged or cut short", path, _AGAIN) from error
+
+
+def _unpickling_error(error: Exception, path: Path) -> WeightsError:
+    found = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:class|global|operand)[: ]+([\w.]+)", str(error))
+    if found:
+        name = found[1] or found[2]
+        what = f"the checkpoint holds Python objects ({name}), which could run code when loaded"
+        return WeightsError(what, path, _OTHER_FILE)
+    return WeightsError("the checkpoint holds more than tensors, or is damaged", path, _OTHER_FILE)
+
+
+def _unwrapped(loaded: Any, key: str, path: Path) -> dict[str, Tensor]:
+    def is_state(value: Any) -> bool:
+        return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
+
+    if not isinstance(loaded, Mapping):
+        raise WeightsError(
+            f"the checkpoint holds a {type(loaded).__name__}, not a state dict", path, _OTHER_FILE
+        )
+    state: Any = loaded
+    for name in [key] if key else _WRAPPERS:
+        if is_state(loaded.get(name)):
+            state = loaded[name]
+            break
+    if not is_state(state):
+        inside = ", ".join(sorted(str(k) for k in loaded)[:5])
+        raise WeightsError(
+            f"the checkpoint has no state dict, only: {inside or 'nothing'}", path, _OTHER_FILE
+        )
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            what = f"entry '{name}' of the checkpoint is a {type(value).__name__}, not a tensor"
+            raise WeightsError(what, path, _OTHER_FILE)
+    return {str(name): tensor.detach() for name, tensor in state.items()}
+
+
+def _check_tensors(state: dict[str, Tensor], path: Path) -> None:
+    """Plain, dense, finite tensors with memory of their own: a view may claim terabytes over four bytes."""
+    owned: dict[int, int] = {}
+    claimed = 0
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.dtype not in _DTYPES or tensor.device.type != "cpu":
+            what = f"tensor '{name}' is of a kind that gantool does not take ({tensor.dtype})"
+            raise WeightsError(what, path, _OTHER_FILE)
+        storage = tensor.untyped_storage()
+        nbytes = tensor.numel() * tensor.element_size()
+        if nbytes > storage.nbytes():
+            what = f"tensor '{name}' claims {nbytes:,} bytes and holds {storage.nbytes():,}"
+            raise WeightsError(what, path, _OTHER_FILE)
+        owned[storage.data_ptr()] = storage.nbytes()
+        claimed += nbytes
+    if claimed > _LARGEST_RATIO * sum(owned.values()) + _SLACK_BYTES:
+        raise WeightsError("the tensors of the checkpoint share memory that is not there", path, _OTHER_FILE)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"tensor '{name}' holds NaN or infinite values", path, _OTHER_FILE)
