@@ -10,6 +10,7 @@ import difflib
 import importlib
 import json
 import platform
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -264,8 +265,9 @@ def load_last(run: Run, parts: dict[str, Any]) -> int:
 
 def fabric_for(request: TrainRequest) -> Any:
     """A Lightning Fabric on the device and in the precision asked for (auto: bf16 where it is fast)."""
-    from gantool.devices import pick_device, pick_dtype
     from lightning_fabric import Fabric
+
+    from gantool.devices import pick_device, pick_dtype
 
     device = pick_device(request.device)
     dtype = pick_dtype(request.precision, device, None)
@@ -282,7 +284,7 @@ def fabric_for(request: TrainRequest) -> Any:
 
 
 def cosine(step: int, steps: int, warmup: int = 100, floor: float = 0.01) -> float:
-    """Learning-rate factor: linear warm-up, then half a cosine down to ``floor`` (Loshchilov & Hutter 2017)."""
+    """Learning-rate factor: linear warm-up, then half a cosine to ``floor`` (Loshchilov & Hutter 2017)."""
     if step < warmup:
         return (step + 1) / warmup
     done = min(1.0, (step - warmup) / max(1, steps - warmup))
@@ -351,7 +353,7 @@ class Loop:
                 raise DivergedError(
                     f"{name} became {number} at step {step}",
                     self.run.folder,
-                    "last.ckpt holds the last good state; lower the rate with --set lr=... or use --precision fp32",
+                    "last.ckpt holds the last good state; use --set lr=... (lower) or --precision fp32",
                 )
             self._sums[name] = self._sums.get(name, 0.0) + number
         self._count += 1
@@ -397,6 +399,10 @@ def to_image(x: Tensor) -> np.ndarray:
 
 def trained_row(run: Run, **values: Any) -> catalog.Checkpoint:
     """The catalog row that a trained model carries in its own file."""
-    return catalog.Checkpoint(
-        name=run.folder.resolve().name, source="file", file="model.safetensors", **values
-    )
+    return catalog.Checkpoint(name=_row_name(run.folder), source="file", file="model.safetensors", **values)
+
+
+def _row_name(folder: Path) -> str:
+    """A run folder's name as a catalog name: lower case, digits, dots and dashes."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", folder.resolve().name.lower()).strip(".-")
+    return name[:80] or "trained"

@@ -1,4 +1,4 @@
-"""Resampling: one free-size resize for pictures, and MATLAB's ``imresize`` for training pairs and benchmarks."""
+"""Resampling: a free-size resize for pictures, and MATLAB's ``imresize`` for pairs and benchmarks."""
 
 from __future__ import annotations
 

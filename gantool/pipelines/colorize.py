@@ -1,4 +1,4 @@
-"""Grey or faded pictures to colour: chroma from the net at a small size, lightness from the source at full size."""
+"""Grey or faded pictures to colour: chroma from the net at a small size, lightness from the source."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""Larger pictures from small ones: a super-resolution net, in exact tiles, then a final resize if asked for."""
+"""Larger pictures from small ones: a super-resolution net in exact tiles, then a resize if asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from gantool.devices import is_out_of_memory
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
+from gantool.devices import is_out_of_memory
 from gantool.errors import DeviceError
 from gantool.ops.resize import pad_to_multiple, resize
 from gantool.ops.tiling import run_tiled
