@@ -60,8 +60,8 @@ def read_frames(
     """Yield the frames of a video in the order of their time, pts strictly rising.
 
     ``start`` and ``duration`` (seconds, from the start of the file) select the frames with
-    start <= time < start + duration. ``threads`` is the number of decoder threads, 0 for the library's choice.
-    ``warn`` receives one sentence for each thing that is not as it should be.
+    start <= time < start + duration. ``threads`` is the number of decoder threads, 0 for the library's
+    choice. ``warn`` receives one sentence for each thing that is not as it should be.
 
     Raises InputError for damage (with ``keep_partial``: a warning, and the stream ends before the damage),
     for a picture size that changes, and for a selection that holds no frame.

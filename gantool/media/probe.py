@@ -243,7 +243,7 @@ def _duration(container: Any, stream: Any, time_base: Fraction) -> float | None:
 
 
 def _index_facts(stream: Any, path: Path) -> tuple[int | None, bool | None, bool]:
-    """(frames, variable rate, truncated) where the file has a complete index at its head, as mp4 and mov do."""
+    """(frames, variable rate, truncated) where the file has a complete index, as mp4 and mov do."""
     entries = stream.index_entries
     if stream.frames == 0 or len(entries) != stream.frames or len(entries) == 0:
         return None, None, False

@@ -1,0 +1,215 @@
+"""Everything of the source that is not the picture: sound, subtitles, chapters, fonts, titles.
+
+Packets are copied as they are from a second opening of the source, in step with the frames that are written,
+so that memory does not grow with the length of the clip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any, Protocol
+
+from av.error import FFmpegError
+from av.stream import Disposition
+
+from gantool.errors import InputError
+from gantool.media.probe import VideoInfo, open_input, video_stream
+
+# Facts about the old file that the new container states by itself.
+_TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate"}
+_STATISTICS = ("bps", "number_of_", "_statistics_")
+_SEEK_FROM = 20  # seconds; before that, reading from the start is as quick
+_SEEK_MARGIN = 10  # seconds before the start, for a subtitle that is still on screen
+
+
+class Tracks(Protocol):
+    """A source of packets beside the picture."""
+
+    def attach(self, output: Any) -> None:
+        """Add one stream per track to an output container whose header is not written yet."""
+        ...
+
+    def packets(self, shift: Fraction, until: Fraction | None) -> Iterator[Any]:
+        """Packets up to ``until`` seconds of output time (None: the rest), moved earlier by ``shift``."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the source."""
+        ...
+
+
+class NoTracks:
+    """For clips that have no source."""
+
+    def attach(self, output: Any) -> None:
+        """Nothing to add."""
+
+    def packets(self, shift: Fraction, until: Fraction | None) -> Iterator[Any]:
+        """Nothing to copy."""
+        return iter(())
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class CopiedTracks:
+    """Sound and subtitles of ``info.path``, copied packet by packet."""
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        *,
+        audio: bool,
+        subtitles: bool,
+        end: Fraction | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        """``end``: where to stop, in seconds of the source's own clock; None for the end of the file."""
+        assert info.path is not None
+        self.path, self.info, self.end, self.warn = info.path, info, end, warn
+        self.wanted = {"audio": audio, "subtitle": subtitles}
+        self.source = open_input(info.path)
+        self.streams: dict[int, Any] = {}
+        self.reader: Iterator[Any] | None = None
+        self.pending: Any = None
+
+    def attach(self, output: Any) -> None:
+        """Add a stream for each track that the container can hold; name the others in a warning."""
+        picture = video_stream(self.source, self.path)
+        for stream in self.source.streams:
+            if stream.type in ("audio", "subtitle"):
+                if self.wanted[stream.type]:
+                    self._add(output, stream, picture)
+            elif stream.type == "attachment":
+                self._add_attachment(output, stream)
+            elif stream.type == "video" and stream.index != picture.index:
+                self._report_video(stream)
+            elif stream.type == "data" and self._is_lost(stream):
+                self.warn(f"{self.path.name}: a data track ({stream.name or 'unknown'}) is not copied")
+
+    def packets(self, shift: Fraction, until: Fraction | None) -> Iterator[Any]:
+        """Packets up to ``until`` (output time), their timestamps moved by ``shift`` seconds."""
+        if not self.streams:
+            return
+        if self.reader is None:
+            self.reader = self._read(shift)
+        while True:
+            if self.pending is None:
+                self.pending = next(self.reader, None)
+            if self.pending is None:
+                return
+            stamp = self.pending.dts if self.pending.dts is not None else self.pending.pts
+            if until is not None and stamp * self.pending.time_base > until:
+                return
+            packet, self.pending = self.pending, None
+            yield packet
+
+    def close(self) -> None:
+        """Close the second opening of the source."""
+        self.reader = None
+        self.source.close()
+
+    def _add(self, output: Any, stream: Any, picture: Any) -> None:
+        try:
+            if stream.codec_context is None:
+                raise ValueError("no codec")
+            copy = output.add_stream_from_template(stream, opaque=True)
+        except (ValueError, FFmpegError):
+            kind = "sound" if stream.type == "audio" else "subtitle"
+            codec = stream.codec_context.name if stream.codec_context else "unknown"
+            self.warn(
+                f"{self.path.name}: {output.format.name} cannot hold the {kind} track {stream.index} "
+                f"({codec}); it is left out. Write to .mkv to keep it"
+            )
+            return
+        copy.metadata.update(kept_metadata(stream.metadata))
+        copy.disposition = stream.disposition
+        self.streams[stream.index] = copy
+
+    def _add_attachment(self, output: Any, stream: Any) -> None:
+        try:
+            if output.format.name != "matroska":
+                raise ValueError("attachments are a Matroska feature")
+            output.add_stream_from_template(stream)
+        except (ValueError, FFmpegError):
+            name = stream.metadata.get("filename", "unnamed")
+            self.warn(f"{self.path.name}: the attachment {name} is left out. Write to .mkv to keep it")
+
+    def _report_video(self, stream: Any) -> None:
+        cover = stream.disposition & Disposition.attached_pic
+        what = "the cover picture" if cover else f"the second video track {stream.index}"
+        self.warn(f"{self.path.name}: {what} is not copied")
+
+    def _is_lost(self, stream: Any) -> bool:
+        """Chapter titles and time codes come back from the chapters and from the picture's metadata."""
+        chapters = stream.name == "bin_data" and bool(self.source.chapters())
+        return not chapters and "timecode" not in stream.metadata
+
+    def _read(self, shift: Fraction) -> Iterator[Any]:
+        if shift > _SEEK_FROM:
+            with contextlib.suppress(FFmpegError):
+                self.source.seek(round((shift - _SEEK_MARGIN) * 1_000_000))
+        streams = [self.source.streams[index] for index in self.streams]
+        try:
+            for packet in self.source.demux(streams):
+                if packet.pts is None:
+                    packet.pts = packet.dts
+                if packet.pts is None:  # the empty packet at the end of each stream
+                    continue
+                if self._inside(packet, shift):
+                    yield self._moved(packet, shift)
+        except FFmpegError as error:
+            what = f"the sound or subtitles cannot be read to the end: {error.strerror}"
+            raise InputError(
+                what, self.path, "Copy the file again, or use --no-audio --no-subtitles"
+            ) from error
+
+    def _inside(self, packet: Any, shift: Fraction) -> bool:
+        time = packet.pts * packet.time_base
+        if self.end is not None and time >= self.end:
+            return False
+        if shift == self.info.origin or time >= shift:  # nothing is cut off at the head
+            return True
+        if packet.stream.type != "subtitle" or not packet.duration:
+            return False
+        late = shift - time  # a subtitle that is on screen at the start keeps its remaining time
+        left = packet.duration - round(late / packet.time_base)
+        if left <= 0:
+            return False
+        packet.pts = packet.dts = round(shift / packet.time_base)
+        packet.duration = left
+        return True
+
+    def _moved(self, packet: Any, shift: Fraction) -> Any:
+        ticks = round(shift / packet.time_base)
+        packet.pts -= ticks
+        if packet.dts is not None:
+            packet.dts -= ticks
+        packet.stream = self.streams[packet.stream_index]
+        return packet
+
+
+def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Tags that stay true of the new file."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.lower() not in _TECHNICAL and not key.lower().startswith(_STATISTICS)
+    }
+
+
+def moved_chapters(chapters: list[Any], shift: Fraction, end: Fraction | None) -> list[Any]:
+    """Chapters of the part of the source between ``shift`` and ``end`` (seconds), on the output's clock."""
+    result = []
+    for chapter in chapters:
+        base = chapter["time_base"]
+        first = max(chapter["start"] * base, shift)
+        last = chapter["end"] * base
+        if end is not None:
+            last = min(last, end)
+        if last > first:
+            times = {"start": round((first - shift) / base), "end": round((last - shift) / base)}
+            result.append({**chapter, **times})
+    return result
