@@ -153,7 +153,8 @@ class _Watch:
             raise NotOffered("the hub answers for another revision than asked", place(self.row))
         if self.row.sha256 and len(etag) == 64 and etag != self.row.sha256:
             raise NotOffered(
-                f"the hub offers another file than the catalog names: sha256 {etag}, expected {self.row.sha256}",
+                "the hub offers another file than the catalog names: "
+                f"sha256 {etag}, expected {self.row.sha256}",
                 place(self.row),
                 "Nothing was downloaded. Update gantool.",
             )
@@ -292,7 +293,7 @@ def _explained(error: BaseException, row: Checkpoint, endpoint: str, timeout: fl
         return NotOffered("the hub gives this file only to accounts that accepted its licence", where, access)
     if "RevisionNotFoundError" in names:
         return NotOffered(f"the hub has no revision '{row.revision}' of this repository", where)
-    if "RemoteEntryNotFoundError" in names or "EntryNotFoundError" in names and _status(error) == 404:
+    if "RemoteEntryNotFoundError" in names:
         return NotOffered("the hub has no such file", where, "Check the name; the owner may have moved it.")
     if "RepositoryNotFoundError" in names or _status(error) in (401, 403):
         remedy = "Check the name; for a private repository set HF_TOKEN to a token that may read it."

@@ -42,8 +42,8 @@ def select(
     """What ``--model SPEC`` means for a task. Never touches the network.
 
     ``spec``: ``auto`` (the recommended checkpoint if it is here, else the built-in one), ``builtin``, a name
-    of the catalog, a path, or ``hf:owner/repo/file`` with an optional ``@revision``. ``device_class`` is "cpu"
-    or "gpu"; ``scale`` the output scale asked for, by which built-in upscalers are chosen.
+    of the catalog, a path, or ``hf:owner/repo/file`` with an optional ``@revision``. ``device_class`` is
+    "cpu" or "gpu"; ``scale`` the output scale asked for, by which built-in upscalers are chosen.
     Raises UsageError for an unknown name or a model of another task, WeightsError for a missing or bad file.
     """
     if spec == "auto":

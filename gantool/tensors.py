@@ -136,10 +136,12 @@ def _read_torch(path: Path) -> Any:
 
 
 def _unpickling_error(error: Exception, path: Path) -> WeightsError:
-    found = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:class|global|operand)[: ]+([\w.]+)", str(error))
+    text = str(error)
+    found = re.search(r"GLOBAL ([\w.]+)", text) or re.search(
+        r"Unsupported (?:class|operand)[: ]+([\w.]+)", text
+    )
     if found:
-        name = found[1] or found[2]
-        what = f"the checkpoint holds Python objects ({name}), which could run code when loaded"
+        what = f"the checkpoint holds Python objects ({found[1]}), which could run code when loaded"
         return WeightsError(what, path, _OTHER_FILE)
     return WeightsError("the checkpoint holds more than tensors, or is damaged", path, _OTHER_FILE)
 

@@ -1,0 +1,242 @@
+"""``gantool models``: what there is, what is here, and how to get the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from gantool.commands.options import Output, examples, panels
+from gantool.errors import GantoolError, PartialError, Stopped, UsageError
+
+EXAMPLES = examples(
+    "gantool models",
+    "gantool models --task upscale --json",
+    "gantool models show realesr-general-x4v3",
+    "gantool models verify",
+)
+
+app = typer.Typer(
+    help="List models, fetch them, check and remove them.\n\nWithout a command: list.", epilog=EXAMPLES
+)
+
+Task = Annotated[
+    str | None,
+    typer.Option("--task", metavar="TASK", help="Only models of one task.", rich_help_panel="Model"),
+]
+_NAME_HELP = "A name of `gantool models`, or hf:owner/repo/file."
+Name = typer.Argument(metavar="NAME", help=_NAME_HELP, show_default=False, rich_help_panel="Model")
+Names = typer.Argument(metavar="NAME...", help=_NAME_HELP, show_default=False, rich_help_panel="Model")
+
+
+@app.callback(invoke_without_command=True)
+@panels
+def models(ctx: typer.Context, task: Task = None, said: Output = Output()) -> None:
+    """List models, fetch them, check and remove them.
+
+    Without a command: list.
+    """
+    _listen(ctx, said)
+    if ctx.invoked_subcommand is None:
+        _list(ctx.obj, task)
+
+
+@app.command(
+    "list",
+    epilog=examples(
+        "gantool models list", "gantool models list --task colorize", "gantool models list --json"
+    ),
+)
+@panels
+def list_models(ctx: typer.Context, task: Task = None, said: Output = Output()) -> None:
+    """List the models and where they are: built-in, cached or not here."""
+    _listen(ctx, said)
+    _list(ctx.obj, task)
+
+
+@app.command(
+    epilog=examples(
+        "gantool models show realesr-general-x4v3", "gantool models show realesr-animevideov3 --json"
+    )
+)
+@panels
+def show(ctx: typer.Context, name: Annotated[str, Name], said: Output = Output()) -> None:
+    """Show all that is known about a model: origin, licence, hash, where it is."""
+    from gantool import hub
+    from gantool.catalog import load_catalog
+
+    _listen(ctx, said)
+    row = hub.named(name, load_catalog())
+    record = _record(row)
+    shown = {k: v for k, v in record.items() if v not in ("", None, [], {}, ())}
+    width = max(len(k) for k in shown)
+    lines = [f"{k:<{width}}  {_text(k, v)}" for k, v in shown.items()]
+    ctx.obj.result("\n".join(lines), record)
+
+
+@app.command(
+    epilog=examples(
+        "gantool models pull realesr-general-x4v3", "gantool models pull hf:owner/repo/model.safetensors"
+    )
+)
+@panels
+def pull(ctx: typer.Context, names: Annotated[list[str], Names], said: Output = Output()) -> None:
+    """Download models now, so that later runs find them, offline too.
+
+    Prints the path of each file. A download that was cut off goes on; a file that is here is checked.
+    """
+    from gantool import hub
+    from gantool.catalog import load_catalog
+
+    _listen(ctx, said)
+    catalog = load_catalog()
+    rows = [hub.named(name, catalog) for name in names]
+    rows += [catalog.get(need) for row in rows for need in row.needs]
+
+    def get(row: Any) -> None:
+        with ctx.obj.task(row.name, total=row.bytes or None, unit="byte") as progress:
+            path = hub.pull(row, progress=progress)
+        if not row.commercial and row.source != "builtin":
+            ctx.obj.warn(f"{row.name}: check its licence ({row.licence}) before commercial use")
+        ctx.obj.result(str(path), _record(row))
+
+    _each(ctx.obj, list(dict.fromkeys(rows)), get)
+
+
+@app.command(epilog=examples("gantool models verify", "gantool models verify realesr-general-x4v3"))
+@panels
+def verify(
+    ctx: typer.Context, names: Annotated[list[str] | None, Names] = None, said: Output = Output()
+) -> None:
+    """Hash the files of models that are here (all of them, or those named) and compare. No network."""
+    from gantool import hub
+    from gantool.catalog import load_catalog
+
+    _listen(ctx, said)
+    catalog = load_catalog()
+    if names:
+        rows = [hub.named(name, catalog) for name in names]
+    else:
+        rows = [row for row in catalog.rows if hub.cached(row) is not None]
+
+    def check(row: Any) -> None:
+        path = hub.verify(row)
+        ctx.obj.result(f"{row.name}  ok  {path}", _record(row) | {"verified": True})
+
+    _each(ctx.obj, rows, check)
+    if not rows:
+        ctx.obj.info("No model is here yet; `gantool models pull NAME` gets one.")
+
+
+@app.command(
+    epilog=examples("gantool models remove realesr-animevideov3", "gantool models remove NAME --json")
+)
+@panels
+def remove(ctx: typer.Context, names: Annotated[list[str], Names], said: Output = Output()) -> None:
+    """Delete downloaded models from the cache. Built-in models stay."""
+    from gantool import hub
+    from gantool.catalog import load_catalog
+
+    _listen(ctx, said)
+    catalog = load_catalog()
+    rows = [hub.named(name, catalog) for name in names]
+
+    def drop(row: Any) -> None:
+        was_here = hub.cached(row) is not None
+        freed = hub.remove(row)
+        words = f"removed, {hub.describe_size(freed)} freed" if was_here else "was not here"
+        ctx.obj.result(f"{row.name}  {words}", {"name": row.name, "removed": was_here, "freed_bytes": freed})
+
+    _each(ctx.obj, rows, drop)
+
+
+def _listen(ctx: typer.Context, said: Output) -> None:
+    ctx.obj.configure(quiet=said.quiet, verbose=said.verbose, progress=said.progress, json=said.json)
+
+
+def _each(console: Any, rows: list[Any], act: Callable[[Any], None]) -> None:
+    """Do it to every row, going on after a failure. One row fails with its own error, several with 8."""
+    failed = []
+    for row in rows:
+        try:
+            act(row)
+        except GantoolError as error:
+            if len(rows) == 1 or isinstance(error, Stopped):
+                raise
+            console.warn(f"{row.name}: {error}")
+            failed.append(row.name)
+    if failed:
+        raise PartialError(f"{len(failed)} of {len(rows)} models failed: {', '.join(failed)}")
+
+
+def _record(row: Any) -> dict[str, Any]:
+    """A row as one JSON object, with where its file is."""
+    from gantool import hub
+
+    path = hub.cached(row)
+    return asdict(row) | {"state": hub.state(row), "path": None if path is None else str(path)}
+
+
+def _text(name: str, value: Any) -> str:
+    from gantool import hub
+
+    if name == "bytes":
+        return f"{value:,} ({hub.describe_size(value)})"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{k}={v}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(v) for v in value)
+    return str(value)
+
+
+def _list(console: Any, task: str | None) -> None:
+    from gantool.catalog import TASKS, load_catalog
+
+    if task is not None and task not in TASKS:
+        raise UsageError(f"unknown task '{task}'", remedy=f"Use one of {', '.join(TASKS)}.")
+    rows = [row for row in load_catalog().rows if task in (None, row.task)]
+    if console.json:
+        for row in rows:
+            console.result(row.name, _record(row))
+        return
+    if rows:
+        console.print(_table(rows))
+    else:
+        console.info(f"There is no model for {task} yet.")
+
+
+def _table(rows: list[Any]) -> str:
+    """The rows as a plain text table; as wide as it needs to be, so that a pipe gets whole lines."""
+    import io
+    import shutil
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from gantool import hub
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in ("task", "name"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("scale", justify="right")
+    table.add_column("size", justify="right", no_wrap=True)
+    for title in ("licence", "where"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("what for", ratio=1)
+    for row in sorted(rows, key=lambda row: (row.task, row.source != "builtin", row.name)):
+        scale = f"x{row.scale}" if row.task == "upscale" else ""
+        licence = row.licence if row.commercial else f"{row.licence}, not commercial"
+        table.add_row(
+            row.task, row.name, scale, hub.describe_size(row.bytes), licence, hub.state(row), row.summary
+        )
+    on_terminal = sys.__stdout__ is not None and sys.__stdout__.isatty()
+    width = max(80, shutil.get_terminal_size().columns) if on_terminal else 200
+    text = io.StringIO()
+    Console(file=text, width=width, color_system=None, markup=False, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
