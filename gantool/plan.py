@@ -17,7 +17,7 @@ from pathlib import Path
 from gantool.errors import InputError, OutputError, UsageError
 from gantool.sniff import Kind, kind_of, kind_of_suffix
 
-IMAGE_OUTPUTS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
+IMAGE_OUTPUTS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".avif")
 VIDEO_OUTPUTS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 TEMPLATE_FIELDS = ("dir", "rel", "stem", "task", "ext")
 _NAME_BYTES_MAX = 255

@@ -12,7 +12,10 @@ from gantool.errors import InputError
 
 Kind = Literal["image", "video"]
 
-_IMAGE = ".png .jpg .jpeg .jpe .jfif .webp .tif .tiff .bmp .avif .heic .heif .jp2 .ppm .pgm .pnm .tga"
+_IMAGE = (
+    ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .tif .tiff .bmp .avif .heic .heif .jp2 .j2k .jpx "
+    ".ppm .pgm .pbm .pnm"
+)
 _VIDEO = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .ts .mts .m2ts .vob .wmv .asf .flv .ogv .3gp .gif"
 IMAGE_SUFFIXES = frozenset(_IMAGE.split())
 VIDEO_SUFFIXES = frozenset(_VIDEO.split())

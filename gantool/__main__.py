@@ -1,0 +1,6 @@
+"""``python -m gantool``."""
+
+from gantool.cli import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,151 @@
+"""The inputs of one command, one after the other: plan, run, report, and go on after a failure."""
+
+from __future__ import annotations
+
+from gantool.commands.jobs import Runner
+from gantool.commands.session import LoadFailed, Request, Session, as_expected
+from gantool.console import Console
+from gantool.errors import GantoolError, OutputError, PartialError, Stopped, UsageError
+from gantool.plan import Job, Plan, make_plan, output_suffix
+from gantool.sniff import Kind
+
+_LISTED_MAX = 20
+
+
+def run(request: Request, console: Console) -> None:
+    """Make the plan and carry it out (or print it, with ``--dry-run``).
+
+    Raises:
+        GantoolError: the plan is refused, the model cannot be had, or the only input failed.
+        PartialError: some of several inputs failed. The others are done.
+        Stopped: a signal came; what was finished stays.
+    """
+    plan = _plan(request)
+    _check_stdout(plan, console)
+    for target in plan.skipped:
+        console.debug(f"left as it is: {target}")
+    if plan.skipped:
+        console.info(f"{_count(len(plan.skipped), 'output')} exist already and stay as they are")
+    if not plan.jobs and not request.files.dry_run:
+        return
+    session = Session(request, console)
+    if request.files.dry_run:
+        _print_plan(plan, request, session, console)
+        return
+    count = len(plan.jobs) + len(plan.skipped)
+    failures, tried = _run_all(plan.jobs, request, session, console)
+    if failures and count == 1:
+        raise failures[0][1]
+    if failures:
+        _report(failures, len(plan.jobs) - tried, count, console)
+
+
+def _plan(request: Request) -> Plan:
+    files = request.files
+
+    def suffix_for(kind: Kind, suffix: str) -> str:
+        preview = kind == "video" and request.video.preview
+        return ".preview.png" if preview else output_suffix(kind, suffix)
+
+    return make_plan(
+        files.inputs or (),
+        task=request.task,
+        output=files.output,
+        recursive=files.recursive,
+        from_file=files.from_file,
+        overwrite=files.overwrite,
+        skip_existing=files.skip_existing,
+        suffix_for=suffix_for,
+    )
+
+
+def _check_stdout(plan: Plan, console: Console) -> None:
+    """A picture on standard output must not mix with result lines, nor flood a terminal."""
+    if all(job.target is not None for job in plan.jobs):
+        return
+    if console.json:
+        raise UsageError("--json and a picture cannot share standard output", remedy="Give -o a file")
+    if console.out.isatty():
+        raise UsageError("standard output is a terminal", remedy="Give -o a file, or redirect it")
+
+
+def _print_plan(plan: Plan, request: Request, session: Session, console: Console) -> None:
+    from gantool.hub import describe_size
+
+    for job in plan.jobs:
+        source, target = str(job.source or "-"), str(job.target or "-")
+        record = {
+            "source": source,
+            "output": target,
+            "task": request.task,
+            "kind": job.kind,
+            "model": session.model,
+            "download_bytes": session.to_download,
+        }
+        console.result(f"{source} -> {target}", record)
+    if not console.json:
+        for path in plan.skipped:
+            console.print(f"{path} exists and stays")
+        size = describe_size(session.to_download) if session.choice.path is None else "nothing"
+        console.print(f"model {session.model}, {size} to download")
+
+
+def _run_all(
+    jobs: tuple[Job, ...], request: Request, session: Session, console: Console
+) -> tuple[list[tuple[Job, Exception]], int]:
+    """The failures, and how many jobs were tried."""
+    runner = Runner(request, session, console)
+    failures: list[tuple[Job, Exception]] = []
+    number = 0
+    for number, job in enumerate(jobs, 1):
+        console.check()
+        if len(jobs) > 1:
+            console.debug(f"{number} of {len(jobs)}: {job.source}")
+        try:
+            record = runner.run(job)
+        except (Stopped, LoadFailed) as error:
+            if isinstance(error, LoadFailed):
+                raise error.cause from error
+            raise
+        except Exception as error:
+            console.check()  # a stop may have been swallowed and come back as something else
+            known = as_expected(error)
+            failure = _with_file(known, job) if known else error
+            failures.append((job, failure))
+            if len(jobs) > 1:
+                console.error(failure)
+                if console.verbose:
+                    console.traceback(error)
+            if request.files.fail_fast:
+                break
+            continue
+        if job.target is not None:
+            console.result(str(job.target), record)
+    return failures, number
+
+
+def _with_file(error: GantoolError, job: Job) -> GantoolError:
+    """Every error of a job names a file: the output for what concerns it, otherwise the input."""
+    file = job.target if isinstance(error, OutputError) else job.source
+    if error.file is None and file is not None:
+        error.file = str(file)
+    return error
+
+
+def _report(failures: list[tuple[Job, Exception]], untried: int, count: int, console: Console) -> None:
+    """List what failed, and end with the batch's own error."""
+    for job, error in failures[:_LISTED_MAX]:
+        reason = error.what if isinstance(error, GantoolError) else type(error).__name__
+        console.warn(f"failed: {job.source}: {reason}")
+    if len(failures) > _LISTED_MAX:
+        console.warn(f"and {len(failures) - _LISTED_MAX} more")
+    what = f"{len(failures)} of {_count(count, 'input')} failed"
+    if untried:
+        raise PartialError(
+            f"{what}, {untried} not tried", remedy="Leave out --fail-fast to go on after a failure"
+        )
+    raise PartialError(what, remedy="The others are done; --skip-existing tries the failed ones again")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

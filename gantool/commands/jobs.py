@@ -1,0 +1,260 @@
+"""One job: one input through the pipeline into one output. The input is read before the model is loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gantool.commands.options import seconds
+from gantool.commands.session import Request, Session
+from gantool.console import Console, clock_text
+from gantool.errors import InputError, UsageError
+from gantool.plan import Job
+
+if TYPE_CHECKING:
+    from gantool.media.image import Picture
+    from gantool.media.provenance import Provenance
+    from gantool.media.video import VideoInfo
+
+Record = dict[str, Any]
+
+
+class Runner:
+    """Runs the jobs of one request with one model."""
+
+    def __init__(self, request: Request, session: Session, console: Console) -> None:
+        self._request = request
+        self._session = session
+        self._console = console
+        self._warnings: list[str] = []
+
+    def run(self, job: Job) -> Record:
+        """Do one job and tell what was done. Raises GantoolError; then nothing bears the target's name."""
+        self._warnings = []
+        began = time.monotonic()
+        if job.kind == "image":
+            facts = self._picture(job)
+        elif self._request.video.preview:
+            facts = self._preview(job)
+        else:
+            facts = self._video(job)
+        return {
+            "source": "-" if job.source is None else str(job.source),
+            "output": "-" if job.target is None else str(job.target),
+            "task": self._request.task,
+            "model": self._session.model,
+            "kind": job.kind,
+            **facts,
+            "seconds": round(time.monotonic() - began, 3),
+            "device": str(self._session.device),
+            "precision": self._session.precision,
+            "warnings": self._warnings,
+        }
+
+    # ---- kinds of job
+
+    def _picture(self, job: Job) -> Record:
+        from gantool import engine
+        from gantool.media import image
+
+        if job.source is None:
+            source: Path | bytes = sys.stdin.buffer.read()
+            if not source:
+                raise InputError("standard input is empty", remedy="Pipe one image into gantool")
+        else:
+            source = job.source
+        picture = image.read_picture(source, max_pixels=self._request.quality.max_pixels)
+        suffix = _stdout_suffix(picture.format) if job.target is None else job.target.suffix
+        # Before the model is loaded: a JPEG cannot hold what this picture has.
+        image.check_target(suffix, alpha=picture.transparent, bits=picture.bits)
+        stages: dict[str, float] = {}
+        with self._console.task(_label(job), 1, unit="image"):
+            pipeline = self._session.pipeline()
+            height, width = pipeline.output_size(picture.height, picture.width)
+            image.check_target(
+                suffix, alpha=picture.transparent, bits=picture.bits, width=width, height=height
+            )
+            with _timed(stages, "run"):
+                result = engine.run_picture(picture, pipeline)
+            with _timed(stages, "write"):
+                self._write_picture(job, result, suffix)
+        for note in picture.notes:
+            self._warn(note, job)
+        return {"width": result.width, "height": result.height, "frames": 1, "stages": stages}
+
+    def _video(self, job: Job) -> Record:
+        from gantool import engine
+        from gantool.media import files
+
+        info, target, video = self._probed(job), _named(job), self._request.video
+        start, duration = self._span(info)
+        pipeline = self._session.pipeline()
+        writer = {
+            "codec": video.codec,
+            "crf": video.crf,
+            "preset": video.preset,
+            "pix_fmt": video.pix_fmt,
+            "audio": video.audio,
+            "subtitles": video.subtitles,
+            "provenance": self._provenance(),
+        }
+        with (
+            self._console.task(_label(job), _frames(info, start, duration)) as progress,
+            folder_of(target),
+            files.atomic(target, overwrite=self._request.files.overwrite) as temporary,
+        ):
+            report = engine.run_video(
+                info,
+                temporary,
+                pipeline,
+                temporal=self._temporal(),
+                batch_size=self._request.batch.batch_size,
+                writer=writer,
+                start=start,
+                duration=duration,
+                keep_partial=video.keep_partial,
+                check=self._console.check,
+                progress=progress,
+                warn=self._warner(job),
+            )
+        height, width = pipeline.output_size(info.height, info.width)
+        stages = {name: round(spent, 3) for name, spent in report.stages.items()}
+        return {"width": width, "height": height, "frames": report.frames, "stages": stages}
+
+    def _preview(self, job: Job) -> Record:
+        from gantool import engine
+
+        info, target = self._probed(job), _named(job)
+        start, duration = self._span(info)
+        pipeline = self._session.pipeline()
+        with self._console.task(f"preview {_label(job)}", unit="frame"):
+            sheet, estimate = engine.preview(
+                info,
+                pipeline,
+                temporal=self._temporal(),
+                start=start,
+                duration=duration,
+                warn=self._warner(job),
+            )
+            self._write_picture(job, sheet, target.suffix)
+        self._console.info(f"the whole of {job.source} would take about {clock_text(estimate)}")
+        return {
+            "width": sheet.width,
+            "height": sheet.height,
+            "frames": 1,
+            "estimate_seconds": round(estimate, 1),
+            "stages": {},
+        }
+
+    # ---- parts
+
+    def _probed(self, job: Job) -> VideoInfo:
+        from gantool.media import video
+
+        assert job.source is not None  # only images come from standard input
+        return video.probe(job.source)
+
+    def _span(self, info: VideoInfo) -> tuple[float, float | None]:
+        """--start and --duration in seconds, within the film."""
+        options = self._request.video
+        start = seconds(options.start, "--start") or 0.0
+        duration = seconds(options.duration, "--duration")
+        if duration == 0:
+            raise UsageError("--duration 0 leaves no frame", remedy="Give a longer one")
+        if info.duration is not None and start >= info.duration:
+            what = f"--start {options.start} is behind the end of the film ({info.duration:.2f} s)"
+            raise UsageError(what, info.path, "Give an earlier one")
+        return start, duration
+
+    def _temporal(self) -> Any:
+        from gantool.temporal import TemporalOptions
+
+        options = self._request.video
+        if (options.temporal or self._request.temporal) == "off":
+            return None
+        return TemporalOptions(mode="online", strength=options.temporal_strength, flow=options.flow)
+
+    def _provenance(self) -> Provenance | None:
+        from gantool.cli import version
+        from gantool.media.provenance import Provenance
+
+        if not self._request.marks.metadata:
+            return None
+        return Provenance(self._request.task, self._session.model, version())
+
+    def _write_picture(self, job: Job, picture: Picture, suffix: str) -> None:
+        from gantool.media import files, image
+
+        quality, provenance = self._request.quality.quality, self._provenance()
+        if job.target is None:
+            self._console.write_bytes(
+                image.encode_picture(picture, suffix, quality=quality, provenance=provenance)
+            )
+            return
+        overwrite = self._request.files.overwrite
+        with folder_of(job.target), files.atomic(job.target, overwrite=overwrite) as temporary:
+            image.write_picture(temporary, picture, quality=quality, provenance=provenance)
+
+    def _warn(self, message: str, job: Job) -> None:
+        self._warnings.append(message)
+        self._console.warn(f"{message} ({'standard input' if job.source is None else job.source})")
+
+    def _warner(self, job: Job) -> Callable[[str], None]:
+        return lambda message: self._warn(message, job)
+
+
+@contextlib.contextmanager
+def folder_of(target: Path) -> Iterator[None]:
+    """Make the target's missing folders; when the body fails, those that it made are gone again."""
+    from gantool.media.files import output_error
+
+    made: list[Path] = []
+    folder = target.parent
+    while not folder.exists():
+        made.append(folder)
+        folder = folder.parent
+    try:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(error, target) from error
+        yield
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):  # another job has put something there meanwhile
+                folder.rmdir()
+        raise
+
+
+def _named(job: Job) -> Path:
+    assert job.target is not None  # the plan lets only images go to standard output
+    return job.target
+
+
+def _label(job: Job) -> str:
+    return "standard input" if job.source is None else job.source.name
+
+
+def _stdout_suffix(source_format: str) -> str:
+    return {"JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}.get(source_format, ".png")
+
+
+def _frames(info: VideoInfo, start: float, duration: float | None) -> int | None:
+    """About how many frames there will be."""
+    if start == 0 and duration is None and info.frames_hint:
+        return info.frames_hint
+    if info.duration is None:
+        return None
+    left = max(0.0, info.duration - start)
+    return max(1, round(float(info.fps) * min(left, duration or left)))
+
+
+@contextlib.contextmanager
+def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    stages[name] = round(time.monotonic() - began, 3)

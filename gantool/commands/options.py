@@ -1,0 +1,269 @@
+"""The options that commands share, one dataclass per help panel, so that one word means one thing everywhere.
+
+A command names the panels it takes as parameters and is decorated with :func:`panels`, which spreads their
+fields out for Typer and hands them back bundled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from gantool.errors import UsageError
+
+
+def option(panel: str, *names: str, **settings: Any) -> Any:
+    """``typer.Option`` in a help panel."""
+    return typer.Option(*names, rich_help_panel=panel, **settings)
+
+
+_files = functools.partial(option, "Files")
+_quality = functools.partial(option, "Quality")
+_video = functools.partial(option, "Video")
+_hardware = functools.partial(option, "Hardware")
+_output = functools.partial(option, "Output")
+
+Inputs = typer.Argument(
+    metavar="INPUT...",
+    help="Images, videos or folders; - reads one image from standard input.",
+    rich_help_panel="Files",
+    show_default=False,
+)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is read, where results go, and what happens to what is there already."""
+
+    inputs: Annotated[list[str] | None, Inputs] = None
+    output: Annotated[
+        str | None,
+        _files(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="A file, a folder, a template such as '{dir}/{stem}.{task}{ext}', or - for standard output. "
+            "Without it, results go beside their inputs.",
+        ),
+    ] = None
+    recursive: Annotated[bool, _files("-r", "--recursive", help="Look into the folders of folders.")] = False
+    from_file: Annotated[
+        Path | None,
+        _files("--from-file", metavar="LIST", help="Take more inputs from a text file, one per line."),
+    ] = None
+    overwrite: Annotated[bool, _files("--overwrite", help="Replace outputs that exist.")] = False
+    skip_existing: Annotated[
+        bool, _files("--skip-existing", help="Leave out inputs whose output exists.")
+    ] = False
+    fail_fast: Annotated[
+        bool, _files("--fail-fast", help="Stop at the first input that fails; otherwise go on.")
+    ] = False
+    dry_run: Annotated[
+        bool, _files("--dry-run", help="Print the plan and the bytes to download, and do nothing.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which weights."""
+
+    model: Annotated[
+        str,
+        option(
+            "Model",
+            "--model",
+            metavar="MODEL",
+            help="auto, builtin, a name from `gantool models`, a file, or hf:owner/repo/file.",
+        ),
+    ] = "auto"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How much of the effect, and how pictures are read and written."""
+
+    strength: Annotated[
+        float,
+        _quality(
+            "--strength",
+            metavar="0..1",
+            min=0.0,
+            max=1.0,
+            help="How much of the effect; 0 returns the input.",
+        ),
+    ] = 1.0
+    quality: Annotated[
+        int, _quality("--quality", metavar="1..100", min=1, max=100, help="Of JPEG, WebP and AVIF files.")
+    ] = 95
+    max_pixels: Annotated[
+        int, _quality("--max-pixels", metavar="N", min=1, help="Refuse images that have more pixels.")
+    ] = 100_000_000
+
+
+@dataclass(frozen=True)
+class Video:
+    """What happens over time, and how the film is written."""
+
+    temporal: Annotated[
+        Literal["off", "online"] | None,
+        _video(
+            "--temporal",
+            metavar="off|online",
+            help="Keep films steady from frame to frame. [online for colorize, off for upscale]",
+        ),
+    ] = None
+    temporal_strength: Annotated[
+        float,
+        _video(
+            "--temporal-strength",
+            metavar="0..1",
+            min=0.0,
+            max=1.0,
+            help="How much of the frame before is kept.",
+        ),
+    ] = 0.9
+    flow: Annotated[
+        Literal["farneback", "dis"], _video("--flow", metavar="farneback|dis", help="Optical flow method.")
+    ] = "farneback"
+    start: Annotated[
+        str | None, _video("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.")
+    ] = None
+    duration: Annotated[str | None, _video("--duration", metavar="TIME", help="Do no more than this.")] = None
+    preview: Annotated[
+        bool,
+        _video("--preview", help="Make only a sheet of ten frames, before and after, and estimate the time."),
+    ] = False
+    keep_partial: Annotated[
+        bool, _video("--keep-partial", help="Of a damaged film, keep what comes before the damage.")
+    ] = False
+    codec: Annotated[
+        str,
+        _video("--codec", metavar="NAME", help="Video encoder, such as libx265; auto suits the container."),
+    ] = "auto"
+    crf: Annotated[
+        int, _video("--crf", metavar="0..63", min=0, max=63, help="Encoder quality; smaller is better.")
+    ] = 18
+    preset: Annotated[
+        str, _video("--preset", metavar="NAME", help="Encoder effort, ultrafast to veryslow.")
+    ] = "medium"
+    pix_fmt: Annotated[
+        str, _video("--pix-fmt", metavar="NAME", help="Pixel format; yuv444p keeps odd sides.")
+    ] = "yuv420p"
+    audio: Annotated[bool, _video("--audio/--no-audio", help="Copy the sound, or leave it out.")] = True
+    subtitles: Annotated[
+        bool, _video("--subtitles/--no-subtitles", help="Copy the subtitles, or leave them out.")
+    ] = True
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where it runs."""
+
+    device: Annotated[
+        str,
+        _hardware("--device", metavar="NAME", help="auto (GANTOOL_DEVICE if set), cpu, cuda, cuda:1 or mps."),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        _hardware("--precision", metavar="NAME", help="auto, fp32, bf16 or fp16."),
+    ] = "auto"
+    threads: Annotated[
+        int | None, _hardware("--threads", metavar="N", min=1, help="CPU threads. [all that are free to use]")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How many frames at once."""
+
+    batch_size: Annotated[
+        int, _hardware("--batch-size", metavar="N", min=1, help="Frames per pass through the net.")
+    ] = 4
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Whether outputs tell how they were made."""
+
+    metadata: Annotated[
+        bool,
+        _output(
+            "--metadata/--no-metadata", help="Write into outputs that gantool made them, with which model."
+        ),
+    ] = True
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is said while it runs."""
+
+    json: Annotated[bool, _output("--json", help="One JSON object per result on standard output.")] = False
+    progress: Annotated[
+        Literal["auto", "bar", "log", "none"],
+        _output("--progress", metavar="MODE", help="auto, bar, log (a line every 30 s) or none."),
+    ] = "auto"
+    quiet: Annotated[bool, _output("-q", "--quiet", help="Only warnings and errors.")] = False
+    verbose: Annotated[
+        int,
+        _output("-v", "--verbose", count=True, help="Say more; tracebacks with errors.", show_default=False),
+    ] = 0
+
+
+def panels(command: Callable[..., None]) -> Callable[..., None]:
+    """Spread a command's dataclass parameters out into options, in the order of its signature."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    bundles: dict[str, Any] = {}
+    spread: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind = hints[name]
+        if not dataclasses.is_dataclass(kind):
+            spread.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        bundles[name] = kind
+        types = typing.get_type_hints(kind, include_extras=True)
+        for field in dataclasses.fields(kind):
+            spread.append(
+                inspect.Parameter(
+                    field.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=field.default,
+                    annotation=types[field.name],
+                )
+            )
+
+    def spread_command(**values: Any) -> None:
+        for name, kind in bundles.items():
+            fields = [field.name for field in dataclasses.fields(kind)]
+            values[name] = kind(**{field: values.pop(field) for field in fields})
+        command(**values)
+
+    spread_command.__name__ = command.__name__
+    spread_command.__doc__ = command.__doc__
+    spread_command.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
+    spread_command.__annotations__ = {parameter.name: parameter.annotation for parameter in spread}
+    return spread_command
+
+
+def seconds(text: str | None, name: str) -> float | None:
+    """``90``, ``1:30`` and ``0:01:30.5`` in seconds. Raises UsageError naming the option ``name``."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", text.strip())
+    if match is None:
+        raise UsageError(f"{name} {text} is not a time", remedy="Give seconds or h:mm:ss")
+    hours, minutes, rest = match.groups(default="0")
+    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
+def examples(*lines: str) -> str:
+    """A command's epilog: its examples, one per line; a test runs each."""
+    return "\n".join(lines)

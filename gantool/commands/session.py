@@ -1,0 +1,136 @@
+"""The model of one run: chosen before the first input is read, loaded when the first one has proved good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gantool.commands.options import Batch, Files, Hardware, Marks, Model, Quality, Video
+from gantool.console import Console
+from gantool.errors import DeviceError, GantoolError, OutputError
+
+if TYPE_CHECKING:
+    from gantool.pipelines import Pipeline
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of an inference command.
+
+    ``build``: (net, row, device=, dtype=, warn=) -> Pipeline. ``scale``: output scale asked for, by which
+    ``--model auto`` chooses among upscalers. ``temporal``: the command's own default of ``--temporal``.
+    """
+
+    task: str
+    files: Files
+    model: Model
+    quality: Quality
+    video: Video
+    hardware: Hardware
+    batch: Batch
+    marks: Marks
+    build: Callable[..., Pipeline]
+    scale: float | None = None
+    temporal: str = "online"
+
+
+class Session:
+    """Holds the choice of model and device, and the pipeline once it is built.
+
+    Raises:
+        UsageError: no such model, or one of another task.
+        DeviceError: the device or precision asked for cannot be had.
+        WeightsError: a model file that is named is missing or damaged.
+    """
+
+    def __init__(self, request: Request, console: Console) -> None:
+        from gantool import devices, hub
+        from gantool.catalog import load_catalog
+
+        self._request = request
+        self._console = console
+        self._pipeline: Pipeline | None = None
+        self.device = devices.pick_device(request.hardware.device)
+        self.choice = hub.select(
+            request.model.model,
+            request.task,
+            catalog=load_catalog(),
+            device_class=devices.device_class(self.device),
+            scale=request.scale,
+        )
+        self.dtype = devices.pick_dtype(request.hardware.precision, self.device, self.choice.row)
+        if self.choice.notice:
+            console.info(self.choice.notice)
+
+    @property
+    def model(self) -> str:
+        """Name of the checkpoint in use."""
+        return self.choice.row.name
+
+    @property
+    def precision(self) -> str:
+        """ "fp32", "bf16" or "fp16"."""
+        return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[
+            str(self.dtype).removeprefix("torch.")
+        ]
+
+    @property
+    def to_download(self) -> int:
+        """Bytes that must be fetched before this model can run; 0 when it is here."""
+        return 0 if self.choice.path is not None else self.choice.row.bytes
+
+    def pipeline(self) -> Pipeline:
+        """The pipeline; fetches and loads the weights on the first call.
+
+        Raises:
+            LoadFailed: around any expected failure, since it would be the same for every further input.
+        """
+        if self._pipeline is None:
+            try:
+                self._pipeline = self._build()
+            except GantoolError as error:
+                raise LoadFailed(error) from error
+        return self._pipeline
+
+    def _build(self) -> Pipeline:
+        import torch
+
+        from gantool import devices, hub, loading
+
+        torch.set_num_threads(self._request.hardware.threads or devices.cpu_threads())
+        path = self.choice.path
+        row = self.choice.row
+        if path is None:
+            with self._console.task(f"fetch {row.name}", row.bytes or None, unit="byte") as progress:
+                path = hub.fetch(row, progress=progress)
+        net, row = loading.load(row, path, self.device, self.dtype)
+        self._console.debug(f"{row.name} on {self.device} in {self.precision} from {path}")
+        return self._request.build(net, row, device=self.device, dtype=self.dtype, warn=self._console.warn)
+
+
+class LoadFailed(Exception):
+    """The model cannot be had; no input can succeed. ``cause`` is the error to report."""
+
+    def __init__(self, cause: GantoolError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def as_expected(error: Exception) -> GantoolError | None:
+    """What an exception of torch or the system means to the user, or None when it is a bug."""
+    import errno
+
+    from gantool.devices import is_out_of_memory
+
+    if isinstance(error, GantoolError):
+        return error
+    if isinstance(error, LoadFailed):
+        return error.cause
+    if is_out_of_memory(error):
+        return DeviceError("out of memory", remedy="Use --batch-size 1, a smaller --tile-px or --device cpu")
+    if isinstance(error, BrokenPipeError):
+        return OutputError("the reader of standard output has gone away", remedy="Write to a file with -o")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return OutputError("no space left on the disk", error.filename, "Free some, or give another -o")
+    return None

@@ -1,0 +1,99 @@
+"""``gantool upscale``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from gantool.commands.options import (
+    Batch,
+    Files,
+    Hardware,
+    Marks,
+    Model,
+    Output,
+    Quality,
+    Video,
+    examples,
+    option,
+    panels,
+)
+from gantool.console import Console
+from gantool.errors import UsageError
+
+EXAMPLES = examples(
+    "gantool upscale photo.jpg",
+    "gantool upscale photo.jpg --scale 2.5 -o large.png",
+    "gantool upscale film.mp4 --height 1080 --temporal online",
+    "gantool upscale scans/ -o large/ --model builtin",
+)
+
+
+@panels
+def command(
+    ctx: typer.Context,
+    *,
+    files: Files,
+    model: Model,
+    scale: Annotated[
+        float | None,
+        option(
+            "Quality",
+            "--scale",
+            metavar="X",
+            min=0.1,
+            max=32.0,
+            help="Output side / input side, such as 2 or 2.5. [the model's own]",
+        ),
+    ] = None,
+    width: Annotated[
+        int | None,
+        option("Quality", "--width", metavar="PX", min=1, help="Output width; the height follows."),
+    ] = None,
+    height: Annotated[
+        int | None,
+        option("Quality", "--height", metavar="PX", min=1, help="Output height; the width follows."),
+    ] = None,
+    quality: Quality,
+    video: Video,
+    hardware: Hardware,
+    batch: Batch,
+    tile_px: Annotated[
+        int | None,
+        option(
+            "Hardware", "--tile-px", metavar="PX", min=16, help="Side of a tile; smaller takes less memory."
+        ),
+    ] = None,
+    marks: Marks,
+    output: Output,
+) -> None:
+    """Make photos and films larger, with detail that a plain enlargement lacks."""
+    from gantool.commands import batch as runner
+    from gantool.commands.session import Request
+
+    console: Console = ctx.obj
+    console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
+    if scale is not None and (width is not None or height is not None):
+        raise UsageError("--scale contradicts --width and --height", remedy="Give one or the other")
+
+    def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
+        from gantool.pipelines import upscale
+
+        return upscale.build(
+            net,
+            row,
+            device=device,
+            dtype=dtype,
+            scale=scale,
+            width=width,
+            height=height,
+            tile_px=tile_px,
+            strength=quality.strength,
+            warn=warn,
+        )
+
+    request = Request(
+        "upscale", files, model, quality, video, hardware, batch, marks, build, scale=scale, temporal="off"
+    )
+    runner.run(request, console)
