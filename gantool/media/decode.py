@@ -19,9 +19,9 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from gantool.errors import InputError
 from gantool.media.probe import VideoInfo, open_input, orientation, probe, video_stream
 
-# Bicubic chroma, every sample used, correct rounding: the error against exact arithmetic is at most 1 level.
+# Smooth chroma, every sample used, correct rounding: at most 1 level from exact arithmetic.
 ACCURATE = (
-    Interpolation.BICUBIC
+    Interpolation.BILINEAR
     | Interpolation.ACCURATE_RND
     | Interpolation.FULL_CHR_H_INT
     | Interpolation.FULL_CHR_H_INP

@@ -8,10 +8,8 @@ where it had any. Timestamps are the source's own, moved only by ``start``.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,58 +18,29 @@ from typing import TYPE_CHECKING, Any, Self
 import av
 import numpy as np
 from av.error import FFmpegError
-from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
-from gantool.errors import EncoderError, OutputError
-from gantool.media.decode import ACCURATE, FULL, LIMITED
-from gantool.media.gif import finish_gif, palette_frame
+from gantool.errors import EncoderError
+from gantool.media.decode import FULL, LIMITED
+from gantool.media.encoders import explained, plan_picture
+from gantool.media.gif import palette_frame
+from gantool.media.marks import finish_mark, kept_tags, lost_tags, marked_tags
 from gantool.media.probe import VideoInfo
-from gantool.media.tracks import CopiedTracks, NoTracks, Tracks, kept_metadata, moved_chapters
+from gantool.media.tracks import CopiedTracks, NoTracks, Tracks, moved_chapters
 
 if TYPE_CHECKING:
     from gantool.media.provenance import Provenance
 
-# suffix -> (muxer, encoder that ``auto`` means)
-CONTAINERS = {
-    ".mp4": ("mp4", "libx264"),
-    ".m4v": ("mp4", "libx264"),
-    ".mov": ("mov", "libx264"),
-    ".mkv": ("matroska", "libx264"),
-    ".webm": ("webm", "libvpx-vp9"),
-    ".avi": ("avi", "libx264"),
-    ".ts": ("mpegts", "libx264"),
-    ".gif": ("gif", "gif"),
-}
-_TAKES_ODD_SIZES = {"libvpx-vp9", "libvpx", "ffv1", "gif"}
-_SPEED = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-_NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
-_UNWRITABLE = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EIO,
-    errno.ENAMETOOLONG,
-}
 _BT709 = 1
 _UNSPECIFIED = 2
-
-
-def writable_suffixes() -> tuple[str, ...]:
-    """File name endings that :class:`VideoWriter` can write, with their dot, in lower case."""
-    return tuple(CONTAINERS)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How the picture is stored."""
-
-    muxer: str
-    encoder: str
-    pix_fmt: str
-    width: int
-    height: int
+_EARLY = 0.5  # seconds by which the picture must fall short before the sound is cut with it
+# Area averaging for the smaller chroma planes: measured the nearest to the source's own after a round trip.
+_ACCURATE = (
+    Interpolation.AREA
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
 
 
 class VideoWriter:
@@ -88,9 +57,12 @@ class VideoWriter:
         pix_fmt: yuv420p, yuv422p, yuv444p or their 10-bit forms.
         audio, subtitles: copy those tracks.
         start, duration: the part of the source that is written, in seconds; the tracks are cut alike.
+        keep_partial: the source may be damaged: where its sound ends early that is only a warning, and
+            where the picture ends early the sound ends with it.
         provenance: the mark that says who made the file; None writes none.
         warn: receives a sentence for everything that does not fit into the container.
         tracks: other sound in place of the source's (``write_clip`` uses it).
+        threads: encoder threads, 0 for the encoder's choice.
 
     Raises EncoderError when the encoder or the container refuses, OutputError when the disk does.
     Use as a context manager: it closes the file on success and aborts it on an exception. Frames may come
@@ -112,6 +84,7 @@ class VideoWriter:
         subtitles: bool = True,
         start: float = 0.0,
         duration: float | None = None,
+        keep_partial: bool = False,
         provenance: Provenance | None = None,
         warn: Callable[[str], None] | None = None,
         tracks: Tracks | None = None,
@@ -119,20 +92,37 @@ class VideoWriter:
     ) -> None:
         self.path, self.info, self.warn = Path(path), info, warn or (lambda message: None)
         self.size = (height, width)
-        self.provenance = provenance
+        self.keep_partial, self.provenance = keep_partial, provenance
         self.start = Fraction(max(start, 0.0)).limit_denominator(1_000_000) + info.origin
         self.end = None if duration is None else self.start + Fraction(duration).limit_denominator(1_000_000)
-        self.plan = self._plan(codec, pix_fmt, width, height)
+        self.plan = plan_picture(
+            self.path,
+            info,
+            (width, height),
+            codec=codec,
+            crf=crf,
+            preset=preset,
+            pix_fmt=pix_fmt,
+            warn=self.warn,
+        )
         self.reformatter = VideoReformatter()
         self.shift: int | None = None
-        self.last_pts: int | None = None
+        self.last_stamp: int | None = None
         self.held: tuple[Any, int, int] | None = None
         self.durations: dict[int, int] = {}
-        self.frames = 0
         self.closed = False
-        self.tracks: Tracks = NoTracks()
+        self.tracks: Tracks = tracks or NoTracks()
         try:
-            self._open(crf, preset, threads, audio, subtitles, tracks)
+            if tracks is None and info.path is not None and self.plan.muxer != "gif":
+                self.tracks = CopiedTracks(
+                    info,
+                    audio=audio,
+                    subtitles=subtitles,
+                    end=self.end,
+                    tolerant=keep_partial,
+                    warn=self.warn,
+                )
+            self._open(threads)
         except BaseException:
             self.abort()
             raise
@@ -164,11 +154,8 @@ class VideoWriter:
             self._encode(self.held[0], self.held[1], pts - self.held[1])
         self.held = (picture, pts, duration)
 
-    def close(self, *, cut: bool = False) -> None:
-        """Write what is pending and finish the file.
-
-        ``cut``: end the copied tracks with the last frame, for a picture that ended early.
-        """
+    def close(self) -> None:
+        """Write what is pending, finish the file and mark it."""
         if self.closed:
             return
         if self.held is None:
@@ -179,12 +166,13 @@ class VideoWriter:
             duration = duration or self._last_duration(pts)
             self._encode(picture, pts, duration)
             self._mux_pictures(self._guard(self.stream.encode, None))
-            end = (pts + duration - (self.shift or 0)) * self.info.time_base if cut else None
-            self._copy_tracks(end)
+            self._copy_tracks(self._end_of_sound(pts + duration))
+            tags = dict(self.output.metadata)
             self._guard(self.output.close)
             self.closed = True
             self.tracks.close()
-            self._mark()
+            self._guard(finish_mark, self.path, self.plan.muxer, self.provenance)
+            self._report(tags)
         except BaseException:
             self.abort()
             raise
@@ -198,102 +186,42 @@ class VideoWriter:
         with contextlib.suppress(Exception):
             self.output.close()
 
-    def _plan(self, codec: str, pix_fmt: str, width: int, height: int) -> _Plan:
-        suffix = self.path.suffix.lower()
-        if suffix not in CONTAINERS:
-            known = " ".join(CONTAINERS)
-            raise OutputError(
-                f"gantool cannot write videos as {suffix or 'a file without suffix'}",
-                self.path.parent,
-                f"Use one of {known}",
-            )
-        muxer, usual = CONTAINERS[suffix]
-        encoder = usual if codec == "auto" or muxer == "gif" else codec
-        if muxer == "webm" and codec == "libx264":
-            raise EncoderError(
-                "webm does not hold H.264", self.path.parent, "Use --codec auto, or write to .mkv"
-            )
-        if muxer == "gif":
-            return _Plan(muxer, encoder, "pal8", width, height)
-        try:
-            layout = av.VideoFormat(pix_fmt, 16, 16)
-        except ValueError:
-            raise EncoderError(f"there is no pixel format {pix_fmt}", None, "Use --pix-fmt yuv420p") from None
-        step_x, step_y = 16 // layout.chroma_width(), 16 // layout.chroma_height()
-        if encoder in _TAKES_ODD_SIZES:
-            step_x = step_y = 1
-        padded = (-(-width // step_x) * step_x, -(-height // step_y) * step_y)
-        if padded != (width, height):
-            self.warn(
-                f"{width}x{height} is padded to {padded[0]}x{padded[1]} by repeating the last line, since "
-                f"{pix_fmt} needs even sides (--pix-fmt yuv444p keeps them)"
-            )
-        return _Plan(muxer, encoder, pix_fmt, *padded)
-
-    def _open(
-        self, crf: int, preset: str, threads: int, audio: bool, subtitles: bool, tracks: Tracks | None
-    ) -> None:
-        options = {"movflags": "+faststart"} if self.plan.muxer in ("mp4", "mov") else {}
-        if self.plan.muxer in ("matroska", "webm"):
+    def _open(self, threads: int) -> None:
+        muxer = self.plan.muxer
+        options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
+        if muxer in ("matroska", "webm"):
             options["default_mode"] = "passthrough"  # or it would mark tracks as default by itself
         url = "file:" + os.path.abspath(self.path)  # noqa: PTH100 - resolve() would follow links
-        self.output = self._guard(
-            av.open,
-            url,
-            "w",
-            format=self.plan.muxer,
-            container_options=options,
-            metadata_errors="surrogateescape",
-        )
-        self.stream = self._add_picture(crf, preset, threads)
-        if tracks is not None:
-            self.tracks = tracks
-        elif self.info.path is not None and self.plan.muxer != "gif":
-            self.tracks = CopiedTracks(
-                self.info, audio=audio, subtitles=subtitles, end=self.end, warn=self.warn
-            )
+        opened = {"format": muxer, "container_options": options, "metadata_errors": "surrogateescape"}
+        self.output = self._guard(av.open, url, "w", **opened)
+        self.stream = self._add_picture(threads)
         self._guard(self.tracks.attach, self.output)
-        self._copy_titles()
+        source: dict[str, str] = {}
+        if isinstance(self.tracks, CopiedTracks):
+            original = self.tracks.picture
+            source = self.tracks.source.metadata
+            self.stream.metadata.update(kept_tags(original.metadata))
+            self.stream.disposition = original.disposition
+            self.output.set_chapters(moved_chapters(self.tracks.source.chapters(), self.start, self.end))
+        self.output.metadata.update(marked_tags(source, muxer, self.provenance))
         self._guard(self.output.start_encoding)
 
-    def _add_picture(self, crf: int, preset: str, threads: int) -> Any:
+    def _add_picture(self, threads: int) -> Any:
         plan, info = self.plan, self.info
         try:
-            stream = self.output.add_stream(
-                plan.encoder, rate=info.fps, options=_options(plan.encoder, crf, preset)
-            )
+            stream = self.output.add_stream(plan.encoder, rate=info.fps, options=dict(plan.options))
         except (ValueError, FFmpegError) as error:
-            what = f"{plan.encoder} cannot be used for {self.path.suffix}"
+            what = f"the encoder {plan.encoder} cannot be used for {self.path.suffix}"
             raise EncoderError(what, self.path.parent, "Choose another --codec, or leave it out") from error
         stream.width, stream.height, stream.pix_fmt = plan.width, plan.height, plan.pix_fmt
         stream.thread_count = threads
-        context = stream.codec_context
-        if plan.muxer == "gif":
-            context.time_base = Fraction(1, 100)
-            return stream
-        context.time_base = info.time_base
-        stream.sample_aspect_ratio = info.sar
-        stream.colorspace, stream.color_range = _BT709, LIMITED
-        stream.color_primaries = info.primaries if info.primaries > _UNSPECIFIED else _BT709
-        stream.color_trc = info.transfer if info.transfer > _UNSPECIFIED else _BT709
+        stream.codec_context.time_base = plan.time_base
+        if plan.muxer != "gif":
+            stream.sample_aspect_ratio = info.sar
+            stream.colorspace, stream.color_range = _BT709, LIMITED
+            stream.color_primaries = info.primaries if info.primaries > _UNSPECIFIED else _BT709
+            stream.color_trc = info.transfer if info.transfer > _UNSPECIFIED else _BT709
         return stream
-
-    def _copy_titles(self) -> None:
-        output = self.output
-        if isinstance(self.tracks, CopiedTracks):
-            source = self.tracks.source
-            output.metadata.update(kept_metadata(source.metadata))
-            output.set_chapters(moved_chapters(source.chapters(), self.start, self.end))
-            picture = next(s for s in source.streams.video if s.codec_context is not None)
-            self.stream.metadata.update(kept_metadata(picture.metadata))
-            self.stream.disposition = picture.disposition
-        if self.provenance is not None:
-            key = next((k for k in output.metadata if k.lower() == "comment"), "comment")
-            old = output.metadata.get(key, "")
-            sentence = self.provenance.sentence()
-            output.metadata[key] = f"{old}\n{sentence}" if old else sentence
-            if self.plan.muxer in ("matroska", "webm"):
-                output.metadata["DIGITAL_SOURCE_TYPE"] = self.provenance.source_type
 
     def _choose_shift(self, pts: int) -> int:
         """What is taken off every timestamp. A cut clip starts at zero with its first frame."""
@@ -314,23 +242,20 @@ class VideoWriter:
             dst_colorspace=Colorspace.ITU709,
             src_color_range=FULL,
             dst_color_range=LIMITED,
-            interpolation=ACCURATE,
+            interpolation=_ACCURATE,
         )
 
     def _encode(self, picture: Any, pts: int, duration: int) -> None:
-        base = self.info.time_base
-        moved = pts - (self.shift or 0)
-        time = moved * base
-        context_base = self.stream.codec_context.time_base
-        stamp = round(time / context_base)
-        if self.last_pts is not None:
-            stamp = max(stamp, self.last_pts + 1)  # a coarser clock (gif) must not merge two frames
-        self.last_pts = stamp
-        picture.pts, picture.time_base = stamp, context_base
-        self.durations[stamp] = max(1, round((time + duration * base) / context_base) - stamp)
+        base, clock = self.info.time_base, self.plan.time_base
+        time = (pts - (self.shift or 0)) * base
+        stamp = round(time / clock)
+        if self.last_stamp is not None:
+            stamp = max(stamp, self.last_stamp + 1)  # a coarser clock (gif) must not merge two frames
+        self.last_stamp = stamp
+        picture.pts, picture.time_base = stamp, clock
+        self.durations[stamp] = max(1, round((time + duration * base) / clock) - stamp)
         self._copy_tracks(time)
         self._mux_pictures(self._guard(self.stream.encode, picture))
-        self.frames += 1
 
     def _mux_pictures(self, packets: list[Any]) -> None:
         for packet in packets:
@@ -344,59 +269,27 @@ class VideoWriter:
 
     def _last_duration(self, pts: int) -> int:
         end = self.info.end_pts
-        frame = max(1, round(1 / (self.info.fps * self.info.time_base)))
-        whole = self.end is None and end is not None and end > pts
-        return end - pts if whole and end is not None else frame
+        if self.end is None and end is not None and end > pts:
+            return end - pts
+        return max(1, round(1 / (self.info.fps * self.info.time_base)))
 
-    def _mark(self) -> None:
-        if self.provenance is not None and self.plan.muxer == "gif":
-            self._guard(finish_gif, self.path, self.provenance.sentence())
+    def _end_of_sound(self, end_pts: int) -> Fraction | None:
+        """Where the tracks end on the output's clock; None for their own end."""
+        info = self.info
+        if not self.keep_partial or self.end is not None or info.duration is None:
+            return None
+        missing = info.duration - float((end_pts - info.start_pts) * info.time_base)
+        return None if missing < _EARLY else (end_pts - (self.shift or 0)) * info.time_base
+
+    def _report(self, tags: dict[str, str]) -> None:
+        lost = [] if self.plan.muxer == "gif" else lost_tags(self.path, tags)
+        if lost:
+            suffix = self.path.suffix
+            self.warn(f"{suffix} has no place for the tags {', '.join(lost)}. Write to .mkv to keep them")
 
     def _guard(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call ``step`` and turn its failure into the error that names the cause."""
         try:
             return step(*args, **kwargs)
-        except (FFmpegError, OSError) as error:
-            raise _explained(error, self.path, self.plan) from error
-        except ValueError as error:
-            raise EncoderError(f"{self.plan.encoder} refused: {error}", self.path.parent) from error
-
-
-def _explained(error: Exception, path: Path, plan: _Plan) -> OutputError | EncoderError:
-    number = getattr(error, "errno", None)
-    if number in _NO_ROOM:
-        return OutputError(
-            "no space left on the disk", path.parent, "Free some space, or write elsewhere with -o"
-        )
-    if number in _UNWRITABLE:
-        text = os.strerror(number).lower()
-        return OutputError(f"the video cannot be written: {text}", path.parent, "Write elsewhere with -o")
-    text = getattr(error, "strerror", None) or str(error)
-    return EncoderError(
-        f"{plan.encoder} or the {plan.muxer} writer refused: {text}",
-        path.parent,
-        "Try another --codec, --preset or --pix-fmt, or write to .mkv",
-    )
-
-
-def _options(encoder: str, crf: int, preset: str) -> dict[str, str]:
-    """Encoder options that mean about the same quality and speed everywhere."""
-    slowness = _SPEED.index(preset) if preset in _SPEED else 5
-    if encoder in ("libx264", "libx265"):
-        quiet = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
-        return {"crf": str(crf), "preset": preset, **quiet}
-    if encoder == "libvpx-vp9":
-        speed = max(0, 8 - slowness)
-        scaled = round(crf * 63 / 51)
-        return {
-            "crf": str(scaled),
-            "b:v": "0",
-            "deadline": "good",
-            "cpu-used": str(min(speed, 5)),
-            "row-mt": "1",
-        }
-    if encoder == "libsvtav1":
-        return {"crf": str(round(crf * 63 / 51)), "preset": str(max(0, 12 - slowness))}
-    if encoder.endswith("_nvenc"):
-        return {"rc": "vbr", "cq": str(crf), "preset": f"p{min(7, max(1, slowness))}"}
-    return {}
+        except (FFmpegError, OSError, ValueError) as error:
+            raise explained(error, self.path, self.plan) from error

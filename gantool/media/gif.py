@@ -1,4 +1,4 @@
-"""Animated GIF: a palette for each frame, and a comment at the end of the file."""
+"""Animated GIF: a palette for each frame, and blocks at the end of the file that players skip."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from PIL import Image
 
 _TRAILER = b"\x3b"
 _COMMENT = b"\x21\xfe"
+_XMP = b"\x21\xff\x0bXMP DataXMP"
 _BLOCK = 255  # longest sub-block of a GIF extension
+# XMP stands in a GIF as plain text. A reader that takes its bytes for block lengths lands somewhere in this
+# falling series, each value of which leads to the same end.
+_MAGIC = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
 
 
 def palette_frame(rgb: np.ndarray) -> Any:
     """An ``av.VideoFrame`` with 256 colours chosen for this picture, (H,W,3) uint8, with dithering."""
-    picture = Image.fromarray(rgb).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    picture = Image.fromarray(rgb).quantize(palette=picture, dither=Image.Dither.FLOYDSTEINBERG)
+    picture = Image.fromarray(rgb)
+    palette = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    picture = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     colours = np.asarray(picture.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
     table = np.zeros((256, 4), dtype=np.uint8)  # A, R, G, B
     table[:, 0] = 255
@@ -25,13 +30,13 @@ def palette_frame(rgb: np.ndarray) -> Any:
     return av.VideoFrame.from_ndarray((np.asarray(picture, dtype=np.uint8), table), format="pal8")
 
 
-def finish_gif(path: Path, sentence: str) -> None:
-    """Put a comment before the trailer of a finished GIF file."""
-    data = sentence.encode()
-    blocks = (data[i : i + _BLOCK] for i in range(0, len(data), _BLOCK))
-    comment = _COMMENT + b"".join(bytes([len(block)]) + block for block in blocks) + b"\x00"
+def add_gif_blocks(path: Path, comment: str, xmp: bytes) -> None:
+    """Put a comment and an XMP packet before the trailer of a finished GIF file. Raises OSError."""
+    data = comment.encode()
+    pieces = (data[i : i + _BLOCK] for i in range(0, len(data), _BLOCK))
+    blocks = _COMMENT + b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\x00"
     with path.open("r+b") as file:
         file.seek(-1, 2)
         if file.read(1) == _TRAILER:
             file.seek(-1, 2)
-        file.write(comment + _TRAILER)
+        file.write(blocks + _XMP + xmp + _MAGIC + _TRAILER)

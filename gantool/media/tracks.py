@@ -15,11 +15,9 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from gantool.errors import InputError
+from gantool.media.marks import kept_tags
 from gantool.media.probe import VideoInfo, open_input, video_stream
 
-# Facts about the old file that the new container states by itself.
-_TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate"}
-_STATISTICS = ("bps", "number_of_", "_statistics_")
 _SEEK_FROM = 20  # seconds; before that, reading from the start is as quick
 _SEEK_MARGIN = 10  # seconds before the start, for a subtitle that is still on screen
 
@@ -64,27 +62,30 @@ class CopiedTracks:
         audio: bool,
         subtitles: bool,
         end: Fraction | None,
+        tolerant: bool,
         warn: Callable[[str], None],
     ) -> None:
-        """``end``: where to stop, in seconds of the source's own clock; None for the end of the file."""
+        """``end``: where to stop, in seconds of the source's own clock; None for the end of the file.
+        ``tolerant``: a source that cannot be read to its end is a warning, not an error."""
         assert info.path is not None
         self.path, self.info, self.end, self.warn = info.path, info, end, warn
+        self.tolerant = tolerant
         self.wanted = {"audio": audio, "subtitle": subtitles}
         self.source = open_input(info.path)
+        self.picture = video_stream(self.source, info.path)
         self.streams: dict[int, Any] = {}
         self.reader: Iterator[Any] | None = None
         self.pending: Any = None
 
     def attach(self, output: Any) -> None:
         """Add a stream for each track that the container can hold; name the others in a warning."""
-        picture = video_stream(self.source, self.path)
         for stream in self.source.streams:
             if stream.type in ("audio", "subtitle"):
                 if self.wanted[stream.type]:
-                    self._add(output, stream, picture)
+                    self._add(output, stream)
             elif stream.type == "attachment":
                 self._add_attachment(output, stream)
-            elif stream.type == "video" and stream.index != picture.index:
+            elif stream.type == "video" and stream.index != self.picture.index:
                 self._report_video(stream)
             elif stream.type == "data" and self._is_lost(stream):
                 self.warn(f"{self.path.name}: a data track ({stream.name or 'unknown'}) is not copied")
@@ -111,7 +112,7 @@ class CopiedTracks:
         self.reader = None
         self.source.close()
 
-    def _add(self, output: Any, stream: Any, picture: Any) -> None:
+    def _add(self, output: Any, stream: Any) -> None:
         try:
             if stream.codec_context is None:
                 raise ValueError("no codec")
@@ -124,7 +125,7 @@ class CopiedTracks:
                 f"({codec}); it is left out. Write to .mkv to keep it"
             )
             return
-        copy.metadata.update(kept_metadata(stream.metadata))
+        copy.metadata.update(kept_tags(stream.metadata))
         copy.disposition = stream.disposition
         self.streams[stream.index] = copy
 
@@ -189,15 +190,6 @@ class CopiedTracks:
             packet.dts -= ticks
         packet.stream = self.streams[packet.stream_index]
         return packet
-
-
-def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """Tags that stay true of the new file."""
-    return {
-        key: value
-        for key, value in metadata.items()
-        if key.lower() not in _TECHNICAL and not key.lower().startswith(_STATISTICS)
-    }
 
 
 def moved_chapters(chapters: list[Any], shift: Fraction, end: Fraction | None) -> list[Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gantool.media.clip import write_clip
 from gantool.media.decode import Frame, read_frames
-from gantool.media.encode import VideoWriter, writable_suffixes
+from gantool.media.encode import VideoWriter
+from gantool.media.encoders import writable_suffixes
 from gantool.media.probe import VideoInfo, probe
 
 __all__ = [

@@ -1,0 +1,68 @@
+"""Titles and the provenance mark of a video file.
+
+mp4 and mov bear the mark as a comment and as an XMP packet in a ``uuid`` box at the end of the file, where
+Adobe's specification puts it; Matroska and WebM as tags; GIF as a comment and an XMP application block.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.error import FFmpegError
+
+from gantool.media.gif import add_gif_blocks
+
+if TYPE_CHECKING:
+    from gantool.media.provenance import Provenance
+
+# Facts about the old file that the new one states by itself.
+_TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate"}
+_STATISTICS = ("bps", "number_of_", "_statistics_")
+_XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+def kept_tags(tags: dict[str, str]) -> dict[str, str]:
+    """Tags of a file or track that stay true of the new one."""
+    return {
+        key: value
+        for key, value in tags.items()
+        if key.lower() not in _TECHNICAL and not key.lower().startswith(_STATISTICS)
+    }
+
+
+def marked_tags(tags: dict[str, str], muxer: str, provenance: Provenance | None) -> dict[str, str]:
+    """The source's tags with the mark added; a comment that was there stays in front."""
+    result = kept_tags(tags)
+    if provenance is None:
+        return result
+    key = next((k for k in result if k.lower() == "comment"), "comment")
+    sentence = provenance.sentence()
+    result[key] = f"{result[key]}\n{sentence}" if result.get(key) else sentence
+    if muxer in ("matroska", "webm"):
+        result["DIGITAL_SOURCE_TYPE"] = provenance.source_type
+    return result
+
+
+def finish_mark(path: Path, muxer: str, provenance: Provenance | None) -> None:
+    """Add what the muxer cannot write to a finished file. Raises OSError."""
+    if provenance is None:
+        return
+    if muxer == "gif":
+        add_gif_blocks(path, provenance.sentence(), provenance.xmp())
+    elif muxer in ("mp4", "mov"):
+        packet = provenance.xmp()
+        with path.open("ab") as file:
+            file.write(struct.pack(">I4s", 24 + len(packet), b"uuid") + _XMP_BOX + packet)
+
+
+def lost_tags(path: Path, wanted: dict[str, str]) -> list[str]:
+    """Names of the tags that the container did not take, from reading the finished file again."""
+    try:
+        with av.open(f"file:{path.absolute()}", metadata_errors="surrogateescape") as container:
+            found: Any = {key.lower() for key in container.metadata}
+    except FFmpegError:
+        return []
+    return sorted(key for key in wanted if key.lower() not in found)
