@@ -153,7 +153,9 @@ def _print_only(argv: list[str]) -> int:
     try:
         if argv:
             return _invoke(argv, console)
-        console.print(f"gantool {version()}")
+        from gantool import __version__
+
+        console.print(f"gantool {__version__}")
     except SystemExit:  # the reader of the page has gone away (``| head``), which is no failure
         pass
     finally:
@@ -168,9 +170,9 @@ def _invoke(argv: list[str], console: Console) -> int:
         code = command.main(args=argv, prog_name="gantool", standalone_mode=False, obj=console)
     except Exception as error:
         known = _as_known(error)
-        console.error(known or error)
         if console.verbose:
             console.traceback(error)
+        console.error(known or error)
         return int(known.code if known else ExitCode.BUG)
     return code if isinstance(code, int) else int(ExitCode.OK)
 
@@ -189,10 +191,3 @@ def _as_known(error: Exception) -> GantoolError | None:
     if isinstance(error, MemoryError):
         return DeviceError("out of memory", remedy="Use smaller inputs, --batch-size 1 or --device cpu")
     return None
-
-
-def version() -> str:
-    """The version of the installed package."""
-    from importlib import metadata
-
-    return metadata.version("gantool")

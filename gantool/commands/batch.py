@@ -113,9 +113,9 @@ def _run_all(
             failure = _with_file(known, job) if known else error
             failures.append((job, failure))
             if len(jobs) > 1:
-                console.error(failure)
                 if console.verbose:
                     console.traceback(error)
+                console.error(failure)
             if request.files.fail_fast:
                 break
             continue

@@ -72,7 +72,6 @@ def command(
             dtype=dtype,
             render_size=render_size,
             saturation=saturation,
-            strength=quality.strength,
         )
 
     runner.run(Request("colorize", files, model, quality, video, hardware, batch, marks, build), console)

@@ -87,9 +87,9 @@ def _print(facts: dict[str, Any], console: Console) -> None:
 
 
 def _own_version() -> str:
-    from gantool.cli import version
+    from gantool import __version__
 
-    return version()
+    return __version__
 
 
 def _packages() -> dict[str, str]:

@@ -79,7 +79,7 @@ class Runner:
                 suffix, alpha=picture.transparent, bits=picture.bits, width=width, height=height
             )
             with _timed(stages, "run"):
-                result = engine.run_picture(picture, pipeline)
+                result = engine.run_picture(picture, pipeline, strength=self._request.quality.strength)
             with _timed(stages, "write"):
                 self._write_picture(job, result, suffix)
         for note in picture.notes:
@@ -90,20 +90,11 @@ class Runner:
         from gantool import engine
         from gantool.media import files
 
-        info, target, video = self._probed(job), _named(job), self._request.video
+        info, target = self._probed(job), _named(job)
         start, duration = self._span(info)
         pipeline = self._session.pipeline()
-        writer = {
-            "codec": video.codec,
-            "crf": video.crf,
-            "preset": video.preset,
-            "pix_fmt": video.pix_fmt,
-            "audio": video.audio,
-            "subtitles": video.subtitles,
-            "provenance": self._provenance(),
-        }
         with (
-            self._console.task(_label(job), _frames(info, start, duration)) as progress,
+            self._console.task(_label(job)) as progress,
             folder_of(target),
             files.atomic(target, overwrite=self._request.files.overwrite) as temporary,
         ):
@@ -112,11 +103,12 @@ class Runner:
                 temporary,
                 pipeline,
                 temporal=self._temporal(),
-                batch_size=self._request.batch.batch_size,
-                writer=writer,
+                batch_size=self._batch_size,
+                writer=self._writer(),
                 start=start,
                 duration=duration,
-                keep_partial=video.keep_partial,
+                strength=self._request.quality.strength,
+                keep_partial=self._request.video.keep_partial,
                 check=self._console.check,
                 progress=progress,
                 warn=self._warner(job),
@@ -126,27 +118,33 @@ class Runner:
         return {"width": width, "height": height, "frames": report.frames, "stages": stages}
 
     def _preview(self, job: Job) -> Record:
-        from gantool import engine
+        from gantool.preview import preview
 
         info, target = self._probed(job), _named(job)
         start, duration = self._span(info)
         pipeline = self._session.pipeline()
-        with self._console.task(f"preview {_label(job)}", unit="frame"):
-            sheet, estimate = engine.preview(
+        with self._console.task(f"preview {_label(job)}"):
+            made = preview(
                 info,
                 pipeline,
                 temporal=self._temporal(),
+                batch_size=self._batch_size,
+                writer=self._writer(),
                 start=start,
                 duration=duration,
+                strength=self._request.quality.strength,
+                check=self._console.check,
                 warn=self._warner(job),
             )
-            self._write_picture(job, sheet, target.suffix)
-        self._console.info(f"the whole of {job.source} would take about {clock_text(estimate)}")
+            self._write_picture(job, made.sheet, target.suffix)
+        if made.seconds is not None:
+            self._console.info(f"all of {job.source} will take about {clock_text(made.seconds)}")
+        estimate = None if made.seconds is None else round(made.seconds, 1)
         return {
-            "width": sheet.width,
-            "height": sheet.height,
+            "width": made.sheet.width,
+            "height": made.sheet.height,
             "frames": 1,
-            "estimate_seconds": round(estimate, 1),
+            "estimate_seconds": estimate,
             "stages": {},
         }
 
@@ -170,6 +168,16 @@ class Runner:
             raise UsageError(what, info.path, "Give an earlier one")
         return start, duration
 
+    @property
+    def _batch_size(self) -> int:
+        return self._request.batch.batch_size or self._request.batch_size
+
+    def _writer(self) -> dict[str, Any]:
+        """Options of ``VideoWriter``."""
+        video = self._request.video
+        names = ("codec", "crf", "preset", "pix_fmt", "audio", "subtitles")
+        return {name: getattr(video, name) for name in names} | {"provenance": self._provenance()}
+
     def _temporal(self) -> Any:
         from gantool.temporal import TemporalOptions
 
@@ -179,12 +187,12 @@ class Runner:
         return TemporalOptions(mode="online", strength=options.temporal_strength, flow=options.flow)
 
     def _provenance(self) -> Provenance | None:
-        from gantool.cli import version
+        from gantool import __version__
         from gantool.media.provenance import Provenance
 
         if not self._request.marks.metadata:
             return None
-        return Provenance(self._request.task, self._session.model, version())
+        return Provenance(self._request.task, self._session.model, __version__)
 
     def _write_picture(self, job: Job, picture: Picture, suffix: str) -> None:
         from gantool.media import files, image
@@ -241,16 +249,6 @@ def _label(job: Job) -> str:
 
 def _stdout_suffix(source_format: str) -> str:
     return {"JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}.get(source_format, ".png")
-
-
-def _frames(info: VideoInfo, start: float, duration: float | None) -> int | None:
-    """About how many frames there will be."""
-    if start == 0 and duration is None and info.frames_hint:
-        return info.frames_hint
-    if info.duration is None:
-        return None
-    left = max(0.0, info.duration - start)
-    return max(1, round(float(info.fps) * min(left, duration or left)))
 
 
 @contextlib.contextmanager

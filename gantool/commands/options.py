@@ -122,15 +122,15 @@ class Video:
         ),
     ] = None
     temporal_strength: Annotated[
-        float,
+        float | None,
         _video(
             "--temporal-strength",
             metavar="0..1",
             min=0.0,
             max=1.0,
-            help="How much of the frame before is kept.",
+            help="How much of the frame before is kept. [0.9 for colorize, 0.6 for upscale]",
         ),
-    ] = 0.9
+    ] = None
     flow: Annotated[
         Literal["farneback", "dis"], _video("--flow", metavar="farneback|dis", help="Optical flow method.")
     ] = "farneback"
@@ -150,7 +150,7 @@ class Video:
         _video("--codec", metavar="NAME", help="Video encoder, such as libx265; auto suits the container."),
     ] = "auto"
     crf: Annotated[
-        int, _video("--crf", metavar="0..63", min=0, max=63, help="Encoder quality; smaller is better.")
+        int, _video("--crf", metavar="0..51", min=0, max=51, help="Encoder quality; smaller is better.")
     ] = 18
     preset: Annotated[
         str, _video("--preset", metavar="NAME", help="Encoder effort, ultrafast to veryslow.")
@@ -186,8 +186,14 @@ class Batch:
     """How many frames at once."""
 
     batch_size: Annotated[
-        int, _hardware("--batch-size", metavar="N", min=1, help="Frames per pass through the net.")
-    ] = 4
+        int | None,
+        _hardware(
+            "--batch-size",
+            metavar="N",
+            min=1,
+            help="Frames per pass through the net. [4 for colorize, 1 for upscale]",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

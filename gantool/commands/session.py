@@ -19,7 +19,7 @@ class Request:
     """One call of an inference command.
 
     ``build``: (net, row, device=, dtype=, warn=) -> Pipeline. ``scale``: output scale asked for, by which
-    ``--model auto`` chooses among upscalers. ``temporal``: the command's own default of ``--temporal``.
+    ``--model auto`` chooses among upscalers. ``temporal``, ``batch_size``: the command's own defaults.
     """
 
     task: str
@@ -33,6 +33,7 @@ class Request:
     build: Callable[..., Pipeline]
     scale: float | None = None
     temporal: str = "online"
+    batch_size: int = 4
 
 
 class Session:

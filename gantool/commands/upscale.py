@@ -89,11 +89,21 @@ def command(
             width=width,
             height=height,
             tile_px=tile_px,
-            strength=quality.strength,
             warn=warn,
         )
 
     request = Request(
-        "upscale", files, model, quality, video, hardware, batch, marks, build, scale=scale, temporal="off"
+        "upscale",
+        files,
+        model,
+        quality,
+        video,
+        hardware,
+        batch,
+        marks,
+        build,
+        scale=scale,
+        temporal="off",
+        batch_size=1,
     )
     runner.run(request, console)
