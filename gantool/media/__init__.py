@@ -1,1 +1,1 @@
-"""Files to RGB arrays and back: pictures through Pillow and OpenCV, video through PyAV; knows nothing of torch."""
+"""Files to RGB arrays and back: pictures with Pillow and OpenCV, video with PyAV; knows nothing of torch."""

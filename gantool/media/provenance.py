@@ -42,6 +42,7 @@ _STALE = {
 }
 _SOURCE_TYPE = f"{{{_IPTC_EXT}}}DigitalSourceType"
 _CREATOR_TOOL = f"{{{_XMP}}}CreatorTool"
+_ABOUT = f"{{{_RDF}}}about"
 _HEADER = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 _TRAILER = '<?xpacket end="w"?>'
 _LONGEST_PACKET_BYTES = 1 << 20
@@ -94,8 +95,10 @@ def _packet(source: bytes | None, marks: dict[str, str]) -> bytes:
             del description.attrib[name]
         for child in [child for child in description if child.tag in unwanted]:
             description.remove(child)
+        if len(description) == 0 and not set(description.attrib) - {_ABOUT}:
+            rdf.remove(description)
     if marks:
-        ElementTree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": "", **marks})
+        ElementTree.SubElement(rdf, f"{{{_RDF}}}Description", {_ABOUT: "", **marks})
     return "\n".join([_HEADER, ElementTree.tostring(root, encoding="unicode"), _TRAILER]).encode()
 
 
