@@ -226,10 +226,15 @@ class Progress:
 
     def figures(self) -> str:
         """ "120/300 frames, 3.4 frames/s, 0:53 left"."""
-        of = f"/{self.expected}" if self.expected else ""
-        words = [f"{self.done}{of} {self.unit}s"]
-        if self.done:
-            words.append(f"{self.rate():.3g} {self.unit}s/s")
+        if self.unit == "byte":
+            of = f"/{self.expected / 1e6:.1f}" if self.expected else ""
+            done, rate = f"{self.done / 1e6:.1f}{of} MB", f"{self.rate() / 1e6:.1f} MB/s"
+        else:
+            of = f"/{self.expected}" if self.expected else ""
+            done, rate = f"{self.done}{of} {self.unit}s", f"{self.rate():.3g} {self.unit}s/s"
+        words = [done]
+        if self.done > 0:
+            words.append(rate)
             if self.expected and self.expected > self.done:
                 words.append(f"{clock_text((self.expected - self.done) / self.rate())} left")
         if self.remark:

@@ -82,7 +82,7 @@ def _print(facts: dict[str, Any], console: Console) -> None:
         lines = (
             [f"{key} {entry}" for key, entry in value.items()] if isinstance(value, dict) else [str(value)]
         )
-        for number, line in enumerate(lines or ["none set"]):
+        for number, line in enumerate(lines or ["none"]):
             console.print(f"{'' if number else name:<{width}}{line}")
 
 
@@ -153,11 +153,8 @@ def _video() -> dict[str, str]:
             raise EncoderError(
                 f"the encoder {name} is missing", remedy="Reinstall PyAV: pip install -U av"
             ) from error
-    libraries = ", ".join(
-        f"{name} {'.'.join(map(str, v))}" for name, v in sorted(av.library_versions.items())
-    )
     return {
-        "PyAV": f"{av.__version__} with FFmpeg {av.ffmpeg_version_info} ({libraries})",
+        "PyAV": f"{av.__version__} with FFmpeg {av.ffmpeg_version_info}",
         "ffmpeg": f"{imageio_ffmpeg.get_ffmpeg_version()}, bundled by imageio-ffmpeg",
     }
 
