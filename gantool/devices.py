@@ -55,7 +55,7 @@ def pick_dtype(spec: str, device: torch.device, row: Checkpoint) -> torch.dtype:
         return torch.bfloat16 if "bf16" in row.dtypes and _fast_bf16(device) else torch.float32
     if spec not in _DTYPES:
         raise UsageError(f"unknown precision '{spec}'", remedy="Use --precision auto, fp32, bf16 or fp16.")
-    if spec != "fp32" and spec not in row.dtypes:
+    if spec != "fp32" and spec not in row.dtypes and row.arch:  # of a stranger's file, the user knows more
         raise UsageError(f"{row.name} is not cleared for {spec}", remedy="Use --precision auto or fp32.")
     if spec == "fp16" and device.type == "cpu":
         raise DeviceError("a CPU does not compute in fp16", remedy="Use --precision auto, bf16 or fp32.")

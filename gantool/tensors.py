@@ -136,12 +136,11 @@ def _read_torch(path: Path) -> Any:
 
 
 def _unpickling_error(error: Exception, path: Path) -> WeightsError:
-    text = str(error)
-    found = re.search(r"GLOBAL ([\w.]+)", text) or re.search(
-        r"Unsupported (?:class|operand)[: ]+([\w.]+)", text
-    )
+    found = re.search(r"GLOBAL ([\w.]+)|Unsupported class ([\w.]+)", str(error))
     if found:
-        what = f"the checkpoint holds Python objects ({found[1]}), which could run code when loaded"
+        what = (
+            f"the checkpoint holds Python objects ({found[1] or found[2]}), which could run code when loaded"
+        )
         return WeightsError(what, path, _OTHER_FILE)
     return WeightsError("the checkpoint holds more than tensors, or is damaged", path, _OTHER_FILE)
 
