@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from gantool.errors import InputError
 from gantool.media import png, tiff
-from gantool.media.image import Picture, encode_picture, read_picture, srgb_profile
+from gantool.media.image import Picture, encode_picture, read_picture, readable_suffixes, srgb_profile
 
 RNG = np.random.default_rng(2)
 DEEP = RNG.integers(0, 65536, (11, 17, 3), dtype=np.uint16)
@@ -243,3 +243,17 @@ def test_written_tiff_is_what_pillow_expects() -> None:
 def test_a_tiff_above_two_gigabytes_is_refused() -> None:
     with pytest.raises(ValueError, match="too large"):
         tiff.encode(np.broadcast_to(np.uint16(0), (20_000, 20_000, 3)))
+
+
+def test_ten_bit_avif_is_read_with_eight_and_says_so() -> None:
+    samples = (RNG.integers(0, 1024, (64, 64, 3))).astype(np.uint16)
+    try:
+        done, data = cv2.imencode(
+            ".avif", samples, [cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_QUALITY, 100]
+        )
+    except (cv2.error, AttributeError):
+        pytest.skip("this OpenCV writes no AVIF")
+    if not done or ".avif" not in readable_suffixes():
+        pytest.skip("no AVIF here")
+    picture = read_picture(data.tobytes())
+    assert picture.bits == 8 and picture.notes == ("10-bit AVIF read with 8 bits",)
