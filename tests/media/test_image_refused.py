@@ -21,8 +21,6 @@ from gantool.media.image import Picture, read_picture
 RNG = np.random.default_rng(4)
 NOISE = RNG.integers(0, 256, (11, 17, 3), dtype=np.uint8)
 SMOOTH = np.repeat(np.linspace(0, 255, 17).astype(np.uint8)[None, :, None], 3, axis=2).repeat(11, axis=0)
-    np.broadcast_to(np.linspace(0, 255, 17)[None, :, None], (11, 17, 3)).astype(np.uint8)
-)
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -41,8 +39,6 @@ def refused(data: bytes | Path, words: str, **options: Any) -> InputError:
     assert caught.value.code is ExitCode.INPUT and caught.value.remedy and caught.value.file
     assert "\n" not in str(caught.value)
     return caught.value
-
-
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])
