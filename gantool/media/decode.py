@@ -180,8 +180,10 @@ class _Reader:
             step = frame.duration or round(1 / (self.info.fps * self.info.time_base))
             # A repeated stamp moves on by one tick only, so that the next good one still fits.
             pts = self.last_pts + (1 if pts is not None else max(1, step))
-        self.last_pts = self.info.start_pts if pts is None else pts
-        return self.last_pts
+        if pts is None:
+            pts = self.info.start_pts
+        self.last_pts = pts
+        return pts
 
     def _to_rgb(self, frame: Any, pts: int) -> np.ndarray:
         info = self.info
@@ -203,7 +205,7 @@ class _Reader:
         name, info = self.path.name, self.info
         if info.bits > 8:
             self.warn(f"{name}: {info.bits}-bit video is read as 8-bit")
-        if info.alpha:
+        if info.alpha and info.codec != "gif":
             self.warn(f"{name}: the transparency channel is left out")
         if info.interlaced:
             self.warn(f"{name}: the video is interlaced; deinterlace it first for a better result")
@@ -223,7 +225,13 @@ class _Damaged(Exception):
 
 
 def to_rgb(reformatter: VideoReformatter, frame: Any, info: VideoInfo) -> np.ndarray:
-    """A decoded frame as (H,W,3) uint8 RGB, as stored (not turned), by the matrix and range of ``info``."""
+    """A decoded frame as (H,W,3) uint8 RGB, as stored (not turned), by the matrix and range of ``info``.
+
+    The transparent parts of a GIF become white, as on a page; other alpha channels are left out.
+    """
+    if info.codec == "gif":
+        rgba = frame.to_ndarray(format="rgba")
+        return np.where(rgba[..., 3:] == 0, np.uint8(255), rgba[..., :3])
     if frame.format.is_rgb:
         return frame.to_ndarray(format="rgb24")
     converted = reformatter.reformat(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +25,9 @@ from gantool.errors import EncoderError
 from gantool.media.decode import FULL, LIMITED
 from gantool.media.encoders import explained, plan_picture
 from gantool.media.gif import palette_frame
-from gantool.media.marks import finish_mark, kept_tags, lost_tags, marked_tags
+from gantool.media.marks import check_tags, finish_mark, kept_tags, marked_tags
 from gantool.media.probe import VideoInfo
+from gantool.media.rhythm import even_clock
 from gantool.media.tracks import CopiedTracks, NoTracks, Tracks, moved_chapters
 
 if TYPE_CHECKING:
@@ -105,7 +107,12 @@ class VideoWriter:
             pix_fmt=pix_fmt,
             warn=self.warn,
         )
+        # A film whose times were rounded gets its even rhythm back where the clock is finer.
+        self.even = even_clock(info) if self.plan.muxer in ("mp4", "mov") else None
+        if self.even is not None:
+            self.plan = replace(self.plan, time_base=self.even)
         self.reformatter = VideoReformatter()
+        self.first = Fraction(0)
         self.shift: int | None = None
         self.last_stamp: int | None = None
         self.held: tuple[Any, int, int] | None = None
@@ -113,7 +120,10 @@ class VideoWriter:
         self.closed = False
         self.tracks: Tracks = tracks or NoTracks()
         try:
-            if tracks is None and info.path is not None and self.plan.muxer != "gif":
+            if self.plan.muxer == "gif":
+                if info.audio and audio:
+                    self.warn("gif has no sound; it is left out")
+            elif tracks is None and info.path is not None:
                 self.tracks = CopiedTracks(
                     info,
                     audio=audio,
@@ -147,6 +157,7 @@ class VideoWriter:
             raise ValueError(f"a frame of {self.size} uint8 RGB is wanted, not {rgb.shape} {rgb.dtype}")
         if self.shift is None:
             self.shift = self._choose_shift(pts)
+            self.first = (pts - self.shift) * self.info.time_base
         picture = self._picture(rgb)
         if self.held is not None:
             if pts <= self.held[1]:
@@ -172,7 +183,9 @@ class VideoWriter:
             self.closed = True
             self.tracks.close()
             self._guard(finish_mark, self.path, self.plan.muxer, self.provenance)
-            self._report(tags)
+            if self.plan.muxer != "gif":
+                for sentence in check_tags(self.path, tags, self.info.sar):
+                    self.warn(sentence)
         except BaseException:
             self.abort()
             raise
@@ -249,6 +262,9 @@ class VideoWriter:
         base, clock = self.info.time_base, self.plan.time_base
         time = (pts - (self.shift or 0)) * base
         stamp = round(time / clock)
+        if self.even is not None:
+            fps = self.info.fps
+            stamp = round(self.first / clock) + round((time - self.first) * fps) * fps.denominator
         if self.last_stamp is not None:
             stamp = max(stamp, self.last_stamp + 1)  # a coarser clock (gif) must not merge two frames
         self.last_stamp = stamp
@@ -280,12 +296,6 @@ class VideoWriter:
             return None
         missing = info.duration - float((end_pts - info.start_pts) * info.time_base)
         return None if missing < _EARLY else (end_pts - (self.shift or 0)) * info.time_base
-
-    def _report(self, tags: dict[str, str]) -> None:
-        lost = [] if self.plan.muxer == "gif" else lost_tags(self.path, tags)
-        if lost:
-            suffix = self.path.suffix
-            self.warn(f"{suffix} has no place for the tags {', '.join(lost)}. Write to .mkv to keep them")
 
     def _guard(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call ``step`` and turn its failure into the error that names the cause."""

@@ -14,14 +14,14 @@ import av
 from gantool.errors import EncoderError, OutputError
 from gantool.media.probe import VideoInfo
 
-# suffix -> (muxer, encoder that ``auto`` means)
+# suffix -> (muxer, encoder that ``auto`` means). No avi: it has no timestamps, so readers guess the delay
+# of H.264 and show the picture a frame or two late (measured); its videos go to mkv.
 CONTAINERS = {
     ".mp4": ("mp4", "libx264"),
     ".m4v": ("mp4", "libx264"),
     ".mov": ("mov", "libx264"),
     ".mkv": ("matroska", "libx264"),
     ".webm": ("webm", "libvpx-vp9"),
-    ".avi": ("avi", "libx264"),
     ".gif": ("gif", "gif"),
 }
 _TAKES_ODD_SIZES = {"libvpx-vp9", "libvpx", "ffv1", "gif"}
@@ -80,16 +80,10 @@ def plan_picture(
     muxer, usual = CONTAINERS[suffix]
     if muxer == "gif":
         return PicturePlan(muxer, "gif", "pal8", *size, Fraction(1, 100), {})
-    encoder = usual if codec == "auto" or (codec == "libx264" and muxer == "webm") else codec
-    time_base = info.time_base
-    options = encoder_options(encoder, crf, preset)
-    if muxer == "avi":  # it counts frames instead of stamping them
-        if info.variable_rate:
-            raise OutputError("avi cannot hold a variable frame rate", path.parent, "Write to .mkv or .mp4")
-        time_base = 1 / info.fps
-        options["bf"] = "0"
+    encoder = usual if codec == "auto" else codec
     width, height = _padded(size, encoder, pix_fmt, warn)
-    return PicturePlan(muxer, encoder, pix_fmt, width, height, time_base, options)
+    options = encoder_options(encoder, crf, preset)
+    return PicturePlan(muxer, encoder, pix_fmt, width, height, info.time_base, options)
 
 
 def _padded(

@@ -27,7 +27,8 @@ def palette_frame(rgb: np.ndarray) -> Any:
     table = np.zeros((256, 4), dtype=np.uint8)  # A, R, G, B
     table[:, 0] = 255
     table[: len(colours), 1:] = colours
-    return av.VideoFrame.from_ndarray((np.asarray(picture, dtype=np.uint8), table), format="pal8")
+    indexed: Any = (np.asarray(picture, dtype=np.uint8), table)  # the pair that PyAV takes for this format
+    return av.VideoFrame.from_ndarray(indexed, format="pal8")
 
 
 def add_gif_blocks(path: Path, comment: str, xmp: bytes) -> None:

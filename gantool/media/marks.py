@@ -7,8 +7,9 @@ Adobe's specification puts it; Matroska and WebM as tags; GIF as a comment and a
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
 from av.error import FFmpegError
@@ -29,7 +30,9 @@ def kept_tags(tags: dict[str, str]) -> dict[str, str]:
     return {
         key: value
         for key, value in tags.items()
-        if key.lower() not in _TECHNICAL and not key.lower().startswith(_STATISTICS)
+        if key.lower() not in _TECHNICAL
+        and not key.lower().startswith(_STATISTICS)
+        and not (key == "creation_time" and value.startswith("1970-01-01T00:00:00"))  # never set
     }
 
 
@@ -58,11 +61,20 @@ def finish_mark(path: Path, muxer: str, provenance: Provenance | None) -> None:
             file.write(struct.pack(">I4s", 24 + len(packet), b"uuid") + _XMP_BOX + packet)
 
 
-def lost_tags(path: Path, wanted: dict[str, str]) -> list[str]:
-    """Names of the tags that the container did not take, from reading the finished file again."""
+def check_tags(path: Path, wanted: dict[str, str], sar: Fraction) -> list[str]:
+    """What the container did not take, in sentences, from reading the finished file again."""
+    suffix, result = path.suffix, []
     try:
         with av.open(f"file:{path.absolute()}", metadata_errors="surrogateescape") as container:
-            found: Any = {key.lower() for key in container.metadata}
+            found = {key.lower() for key in container.metadata}
+            shown = container.streams.video[0].sample_aspect_ratio or Fraction(1)
     except FFmpegError:
         return []
-    return sorted(key for key in wanted if key.lower() not in found)
+    lost = sorted(key for key in wanted if key.lower() not in found)
+    if lost:
+        result.append(f"{suffix} has no place for the tags {', '.join(lost)}. Write to .mkv to keep them")
+    if abs(shown - sar) > sar / 1000:
+        result.append(
+            f"{suffix} does not keep the pixel aspect {sar.numerator}:{sar.denominator} with this codec"
+        )
+    return result

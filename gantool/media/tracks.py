@@ -17,6 +17,7 @@ from av.stream import Disposition
 from gantool.errors import InputError
 from gantool.media.marks import kept_tags
 from gantool.media.probe import VideoInfo, open_input, video_stream
+from gantool.media.subtitles import Convert, converted_stream, retyped_packet
 
 _SEEK_FROM = 20  # seconds; before that, reading from the start is as quick
 _SEEK_MARGIN = 10  # seconds before the start, for a subtitle that is still on screen
@@ -74,6 +75,7 @@ class CopiedTracks:
         self.source = open_input(info.path)
         self.picture = video_stream(self.source, info.path)
         self.streams: dict[int, Any] = {}
+        self.converters: dict[int, Convert] = {}
         self.reader: Iterator[Any] | None = None
         self.pending: Any = None
 
@@ -86,7 +88,7 @@ class CopiedTracks:
             elif stream.type == "attachment":
                 self._add_attachment(output, stream)
             elif stream.type == "video" and stream.index != self.picture.index:
-                self._report_video(stream)
+                self._add_video(output, stream)
             elif stream.type == "data" and self._is_lost(stream):
                 self.warn(f"{self.path.name}: a data track ({stream.name or 'unknown'}) is not copied")
 
@@ -118,16 +120,23 @@ class CopiedTracks:
                 raise ValueError("no codec")
             copy = output.add_stream_from_template(stream, opaque=True)
         except (ValueError, FFmpegError):
-            kind = "sound" if stream.type == "audio" else "subtitle"
-            codec = stream.codec_context.name if stream.codec_context else "unknown"
-            self.warn(
-                f"{self.path.name}: {output.format.name} cannot hold the {kind} track {stream.index} "
-                f"({codec}); it is left out. Write to .mkv to keep it"
-            )
-            return
+            converted = converted_stream(output, stream) if stream.type == "subtitle" else None
+            if converted is None:
+                self._leave_out(output, stream)
+                return
+            copy, self.converters[stream.index] = converted
         copy.metadata.update(kept_tags(stream.metadata))
         copy.disposition = stream.disposition
         self.streams[stream.index] = copy
+
+    def _leave_out(self, output: Any, stream: Any) -> None:
+        kind = {"audio": "sound track", "subtitle": "subtitle track", "video": "cover picture"}[stream.type]
+        codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown codec"
+        remedy = "" if output.format.name == "matroska" else ". Write to .mkv to keep it"
+        self.warn(
+            f"{self.path.name}: {output.format.name} cannot hold the {kind} {stream.index} ({codec}); "
+            f"it is left out{remedy}"
+        )
 
     def _add_attachment(self, output: Any, stream: Any) -> None:
         try:
@@ -138,10 +147,18 @@ class CopiedTracks:
             name = stream.metadata.get("filename", "unnamed")
             self.warn(f"{self.path.name}: the attachment {name} is left out. Write to .mkv to keep it")
 
-    def _report_video(self, stream: Any) -> None:
-        cover = stream.disposition & Disposition.attached_pic
-        what = "the cover picture" if cover else f"the second video track {stream.index}"
-        self.warn(f"{self.path.name}: {what} is not copied")
+    def _add_video(self, output: Any, stream: Any) -> None:
+        """A cover picture is kept, as an attachment in Matroska; further films are not."""
+        if not stream.disposition & Disposition.attached_pic:
+            self.warn(f"{self.path.name}: the second video track {stream.index} is not copied")
+        elif output.format.name == "matroska" and stream.codec_context is not None:
+            kind = {"mjpeg": "jpg"}.get(stream.codec_context.name, stream.codec_context.name)
+            mime = "image/jpeg" if kind == "jpg" else f"image/{kind}"
+            with open_input(self.path) as source:
+                packets = source.demux(source.streams[stream.index])
+                output.add_attachment(f"cover.{kind}", mime, bytes(next(packets)))
+        else:
+            self._add(output, stream)
 
     def _is_lost(self, stream: Any) -> bool:
         """Chapter titles and time codes come back from the chapters and from the picture's metadata."""
@@ -155,12 +172,12 @@ class CopiedTracks:
         streams = [self.source.streams[index] for index in self.streams]
         try:
             for packet in self.source.demux(streams):
-                if packet.pts is None:
-                    packet.pts = packet.dts
-                if packet.pts is None:  # the empty packet at the end of each stream
+                if packet.size == 0 and packet.dts is None:  # the mark at the end of each stream
                     continue
+                if packet.pts is None:
+                    packet.pts = packet.dts if packet.dts is not None else round(shift / packet.time_base)
                 if self._inside(packet, shift):
-                    yield self._moved(packet, shift)
+                    yield from self._moved(packet, shift)
         except FFmpegError as error:
             what = f"the sound or subtitles cannot be read to the end: {error.strerror}"
             raise InputError(
@@ -183,13 +200,19 @@ class CopiedTracks:
         packet.duration = left
         return True
 
-    def _moved(self, packet: Any, shift: Fraction) -> Any:
+    def _moved(self, packet: Any, shift: Fraction) -> Iterator[Any]:
+        stream = self.streams[packet.stream_index]
         ticks = round(shift / packet.time_base)
         packet.pts -= ticks
-        if packet.dts is not None:
-            packet.dts -= ticks
-        packet.stream = self.streams[packet.stream_index]
-        return packet
+        packet.dts = packet.pts if packet.dts is None else packet.dts - ticks
+        convert = self.converters.get(packet.stream_index)
+        if convert is not None:
+            payload = convert(bytes(packet))
+            if not payload:
+                return
+            packet = retyped_packet(packet, payload)
+        packet.stream = stream
+        yield packet
 
 
 def moved_chapters(chapters: list[Any], shift: Fraction, end: Fraction | None) -> list[Any]:
