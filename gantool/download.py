@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from gantool.cache import hub_cache, hub_folder
 from gantool.catalog import Checkpoint
-from gantool.errors import WeightsError
+from gantool.errors import GantoolError, WeightsError
 
 PROBE_S = 10.0
 """How long the server may take for its first answer, in seconds."""
@@ -97,7 +97,7 @@ def fetch_hub(
 
     try:
         return Path(_bounded(work, watch, hub_folder(row, cache_dir) / "blobs", timeout, stall))
-    except WeightsError:
+    except GantoolError:  # ours already, or the user's Ctrl-C
         raise
     except Exception as error:
         raise _explained(error, row, endpoint, timeout) from error

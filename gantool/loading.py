@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint, embedded_row
-from gantool.errors import DeviceError, WeightsError
+from gantool.errors import DeviceError, Stopped, WeightsError
 from gantool.media.files import atomic
 from gantool.tensors import read_state
 
@@ -63,6 +63,8 @@ def load_net(
     try:
         with torch.device("meta"):
             blueprint = architecture(**row.args)
+    except Stopped:
+        raise
     except Exception as error:  # whatever wrong arguments raise inside a stranger's row
         raise WeightsError(f"{row.arch} cannot be built with the arguments of its row", path, _FIT) from error
     _compare(blueprint.state_dict(), state, row.arch, path)
@@ -88,6 +90,8 @@ def load_foreign(
     try:
         with torch.random.fork_rng(devices=[]):
             found = ModelLoader(device="cpu").load_from_state_dict(state)
+    except Stopped:
+        raise
     except Exception as error:  # each of spandrel's fifty architectures fails in its own way
         raise WeightsError("no known upscaler has this layout", path, remedy) from error
     if (

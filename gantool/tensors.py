@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantool.errors import WeightsError
+from gantool.errors import Stopped, WeightsError
 
 # Real checkpoints are stored, not deflated; a few were zipped again by hand and shrank to about 0.9.
 _LARGEST_RATIO = 4
@@ -130,6 +130,8 @@ def _read_torch(path: Path) -> Any:
         raise _unpickling_error(error, path) from error
     except MemoryError as error:
         raise WeightsError("the checkpoint does not fit in memory", path, _OTHER_FILE) from error
+    except Stopped:
+        raise
     except Exception as error:
         # A text file is a KeyError here, a short one an EOFError or RuntimeError: the types tell little.
         raise WeightsError("the checkpoint is damaged or cut short", path, _AGAIN) from error

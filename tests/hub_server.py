@@ -25,6 +25,7 @@ class Fault:
     bytes, for the first ``cuts`` downloads. ``hang``: "HEAD" or "GET" requests are never answered; "BODY"
     sends half, and of a range nothing. ``page``: everything is answered by a web page. ``redirect``: GET
     and HEAD are sent to this address. ``ignore_range``: ranges are answered with the whole file.
+    ``drop``: so many requests first end without any answer.
     """
 
     status: int = 0
@@ -39,6 +40,7 @@ class Fault:
     page: bool = False
     redirect: str = ""
     ignore_range: bool = False
+    drop: int = 0
 
 
 @dataclass
@@ -98,6 +100,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         hub, fault = self.hub, self.hub.fault
         hub.requests.append((self.command, self.path, dict(self.headers)))
+        if fault.drop > 0:
+            fault.drop -= 1
+            self.close_connection = True
+            return
         if fault.hang == self.command:
             hub.stop.wait(30)
             self.close_connection = True

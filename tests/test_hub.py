@@ -211,6 +211,14 @@ def test_a_hostile_commit_writes_nothing(server: HubServer, row: Checkpoint, tmp
     assert not [name for name in files_in(tmp_path) if "evil" in name]
 
 
+def test_a_hostile_answer_after_a_lost_one_writes_nothing(
+    server: HubServer, row: Checkpoint, tmp_path: Path
+) -> None:
+    server.fault = Fault(drop=1, etag="../../../../evil")
+    assert "reached" in str(fails(replace(row, sha256="")))
+    assert not [name for name in files_in(tmp_path) if "evil" in name]
+
+
 # ---- altered caches
 
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from gantool import loading
 from gantool.catalog import Checkpoint, embedded_row
-from gantool.errors import ExitCode, OutputError, WeightsError
+from gantool.errors import ExitCode, OutputError, Stopped, WeightsError
 from gantool.models.srvgg import SRVGGNetCompact
 
 ARGS = {"num_feat": 8, "num_conv": 2, "upscale": 2}
@@ -425,6 +425,19 @@ def test_entries_that_are_not_plain_tensors(tmp_path: Path) -> None:
     torch.save({"g": OrderedDict(w=torch.zeros(1))}, path)
     refused(path, "only: g")
     assert loading.read_state(path, "g")[0].keys() == {"w"}
+
+
+def test_a_signal_while_loading_stays_a_signal(
+    net: SRVGGNetCompact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise Stopped
+
+    torch.save(net.state_dict(), tmp_path / "x.pth")
+    for owner, name in ((torch, "load"), (SRVGGNetCompact, "__init__")):
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            patch.setattr(owner, name, stop)
+            loading.load_net(ROW, tmp_path / "x.pth")
 
 
 def test_fuzzed_files_never_surprise(net: SRVGGNetCompact, tmp_path: Path) -> None:

@@ -1,0 +1,237 @@
+"""``gantool models`` through the real command line, against a local hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_server import COMMIT, Fault, HubServer, hub_server
+
+from gantool import cache, catalog, cli
+
+DATA = bytes(range(256)) * 4000
+TOKEN = "hf_" + "Secret" * 6
+
+CATALOG = """
+[net-x4]
+task = "upscale"
+summary = "a net"
+arch = "srvgg.SRVGGNetCompact"
+args = {{ num_conv = 2 }}
+source = "hub"
+repo = "owner/model"
+file = "net.safetensors"
+revision = "{commit}"
+sha256 = "{sha}"
+bytes = {size}
+licence = "MIT"
+commercial = true
+scale = 4
+
+[net-nc]
+task = "colorize"
+summary = "a net that may not be sold"
+arch = "colorizer.ResNetUNet"
+source = "hub"
+repo = "owner/model"
+file = "nc.pth"
+revision = "main"
+licence = "CC-BY-NC-4.0"
+needs = ["net-x4"]
+
+[own]
+task = "colorize"
+summary = "in the package"
+arch = "colorizer.ResNetUNet"
+source = "builtin"
+file = "own.safetensors"
+sha256 = "{own}"
+bytes = 3
+licence = "MIT"
+commercial = true
+"""
+
+
+@pytest.fixture(autouse=True)
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub, a catalog of three models and an empty cache."""
+    for name in list(os.environ):
+        if name.startswith(("HF_", "HUGGINGFACE_", "TRANSFORMERS_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    sha = hashlib.sha256(DATA).hexdigest()
+    text = CATALOG.format(commit=COMMIT, sha=sha, size=len(DATA), own=hashlib.sha256(b"own").hexdigest())
+    (tmp_path / "weights.toml").write_text(text)
+    (tmp_path / "own.safetensors").write_bytes(b"own")
+    monkeypatch.setattr(catalog, "_catalog_path", lambda: tmp_path / "weights.toml")
+    monkeypatch.setattr(cache, "builtin_file", lambda row: tmp_path / row.file)
+    with hub_server() as running:
+        running.add("owner/model", "net.safetensors", DATA)
+        running.add("owner/model", "nc.pth", DATA[::-1])
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+@pytest.fixture
+def gantool(capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run a command line; (exit code, stdout, stderr)."""
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        code = cli.main(["models", *argv])
+        out, err = capfd.readouterr()
+        assert TOKEN not in out + err
+        return code, out, err
+
+    return run
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("words", [(), ("list",)])
+def test_list(gantool: Any, words: tuple[str, ...]) -> None:
+    code, out, err = gantool(*words)
+    assert code == 0 and err == ""
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[0][:6] == ["task", "name", "scale", "size", "licence", "where"]
+    assert rows[2][:5] == ["colorize", "own", "3", "B", "MIT"] and "built-in" in rows[2]
+    assert "not commercial" in out and "x4" in out and "1.0 MB" in out
+    assert out.count("not here") == 2
+    gantool("pull", "net-x4")
+    assert "cached" in gantool(*words)[1]
+
+
+@pytest.mark.parametrize("words", [("--json",), ("list", "--json"), ("--json", "list")])
+def test_list_json(gantool: Any, words: tuple[str, ...]) -> None:
+    code, out, _ = gantool(*words)
+    assert code == 0
+    assert [(r["name"], r["state"], r["path"] is None) for r in lines(out)] == [
+        ("net-x4", "not here", True),
+        ("net-nc", "not here", True),
+        ("own", "built-in", False),
+    ]
+
+
+def test_list_task(gantool: Any) -> None:
+    assert [r["name"] for r in lines(gantool("--task", "upscale", "--json")[1])] == ["net-x4"]
+    code, out, err = gantool("list", "--task", "style")
+    assert (code, out) == (0, "") and "no model for style" in err
+    code, _, err = gantool("list", "--task", "paint")
+    assert code == 2 and "colorize" in err
+
+
+def test_show(gantool: Any) -> None:
+    code, out, _ = gantool("show", "net-x4")
+    shown = dict(line.split(None, 1) for line in out.splitlines())
+    assert code == 0
+    assert (
+        shown["licence"] == "MIT" and shown["bytes"] == "1,024,000 (1.0 MB)" and shown["commercial"] == "yes"
+    )
+    assert shown["args"] == "num_conv=2" and shown["state"] == "not here"
+    assert lines(gantool("show", "net-x4", "--json")[1])[0]["args"] == {"num_conv": 2}
+    code, out, err = gantool("show", "net-x5")
+    assert (code, out) == (2, "") and "Did you mean net-x4" in err
+
+
+def test_pull_verify_remove(gantool: Any, server: HubServer) -> None:
+    code, out, err = gantool("pull", "net-x4")
+    path = Path(out.strip())
+    assert code == 0 and path.read_bytes() == DATA and err == ""
+    asked = len(server.requests)
+    assert gantool("pull", "net-x4")[:2] == (0, out) and len(server.requests) == asked
+    code, out, _ = gantool("verify")
+    assert code == 0 and [line.split()[:2] for line in out.splitlines()] == [["net-x4", "ok"], ["own", "ok"]]
+    path.resolve().write_bytes(b"altered")
+    code, out, err = gantool("verify", "net-x4")
+    assert (code, out) == (5, "") and "altered" in err and "gantool models pull net-x4" in err
+    code, out, err = gantool("verify")
+    assert code == 8 and out.split()[:2] == ["own", "ok"] and "1 of 2 models failed: net-x4" in err
+    assert gantool("pull", "net-x4")[0] == 0
+    code, out, _ = gantool("remove", "net-x4")
+    assert code == 0 and "1.0 MB freed" in out and not path.exists()
+    assert "was not here" in gantool("remove", "net-x4")[1]
+    code, _, err = gantool("verify", "net-x4")
+    assert code == 5 and "not here" in err
+
+
+def test_pull_json_and_what_a_model_needs(gantool: Any) -> None:
+    code, out, err = gantool("pull", "net-nc", "--json")
+    assert code == 0 and [r["name"] for r in lines(out)] == ["net-nc", "net-x4"]
+    assert all(r["state"] == "cached" and Path(r["path"]).is_file() for r in lines(out))
+    assert "CC-BY-NC-4.0" in err and err.count("warning") == 1
+
+
+def test_pull_from_the_hub_by_address(gantool: Any) -> None:
+    code, out, _ = gantool("pull", "hf:owner/model/nc.pth")
+    assert code == 0 and Path(out.strip()).read_bytes() == DATA[::-1]
+    assert gantool("remove", "hf:owner/model/nc.pth")[0] == 0
+
+
+def test_pull_failures(gantool: Any, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.fault = Fault(status=401, error_code="RepoNotFound")
+    code, out, err = gantool("pull", "net-x4")
+    assert (code, out) == (5, "") and "HF_TOKEN" in err
+    code, out, err = gantool("pull", "net-x4", "own", "hf:owner/model/missing.pth")
+    assert code == 8 and out.strip().endswith("own.safetensors") and "2 of 3 models failed" in err
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code, _, err = gantool("pull", "net-x4")
+    assert code == 5 and "HF_HUB_OFFLINE" in err
+    assert gantool("pull", "nothing-like-it")[0] == 2
+    assert gantool("pull")[0] == 2
+
+
+def test_progress_in_lines_stays_off_stdout(gantool: Any) -> None:
+    code, out, _ = gantool("pull", "net-x4", "--progress", "bar")
+    assert code == 0 and len(out.splitlines()) == 1
+
+
+def test_built_in_models_stay(gantool: Any, tmp_path: Path) -> None:
+    code, _, err = gantool("remove", "own")
+    assert code == 2 and "stays" in err and (tmp_path / "own.safetensors").exists()
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("source", ["hub", "https"])
+def test_a_signal_in_the_middle_of_a_download(
+    server: HubServer, tmp_path: Path, source: str, signum: int, code: int
+) -> None:
+    server.files["plain/net.pth"] = DATA
+    server.fault = Fault(hang="BODY")
+    row = (
+        f"source='{source}', repo='owner/model', file='net.safetensors', revision='main', "
+        f"url='{server.url}/plain/net.pth', bytes={len(DATA)}"
+    )
+    program = (
+        "import sys; from gantool import catalog, cli\n"
+        f"row = catalog.Checkpoint('net', 'upscale', {row})\n"
+        "catalog.load_catalog = lambda: catalog.Catalog((row,))\n"
+        "sys.exit(cli.main(['models', 'pull', 'net']))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while server.count("GET") == 0 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    child.send_signal(signum)
+    began = time.monotonic()
+    out, err = child.communicate(timeout=20)
+    assert time.monotonic() - began < 4
+    assert (child.returncode, out) == (code, b""), err
+    left = {
+        p.name.split(".", 1)[-1] for p in (tmp_path / "home").rglob("*") if p.is_file() and p.stat().st_size
+    }
+    # What came over plain https is kept for the next run; the hub's client cannot use its own part again.
+    assert not any("incomplete" in name or "safetensors" in name for name in left)
+    assert any(name.endswith(".part") for name in left) == (source == "https")
