@@ -25,7 +25,7 @@ def run(request: Request, console: Console) -> None:
     for target in plan.skipped:
         console.debug(f"left as it is: {target}")
     if plan.skipped:
-        console.info(f"{_count(len(plan.skipped), 'output')} exist already and stay as they are")
+        console.info(f"left out {_count(len(plan.skipped), 'input')} whose output exists")
     if not plan.jobs and not request.files.dry_run:
         return
     session = Session(request, console)
