@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,11 +14,13 @@ from typing import Any
 
 import pytest
 from hub_server import COMMIT, Fault, HubServer, hub_server
+from hub_support import TOKEN
 
 from gantool import cache, catalog, cli
 
 DATA = bytes(range(256)) * 4000
-TOKEN = "hf_" + "Secret" * 6
+
+pytest_plugins = ("hub_fixtures",)
 
 CATALOG = """
 [net-x4]
@@ -62,13 +63,8 @@ commercial = true
 
 
 @pytest.fixture(autouse=True)
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def server(hub_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub, a catalog of three models and an empty cache."""
-    for name in list(os.environ):
-        if name.startswith(("HF_", "HUGGINGFACE_", "TRANSFORMERS_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     sha = hashlib.sha256(DATA).hexdigest()
     text = CATALOG.format(commit=COMMIT, sha=sha, size=len(DATA), own=hashlib.sha256(b"own").hexdigest())
