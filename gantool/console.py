@@ -11,13 +11,11 @@ import io
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from gantool.errors import GantoolError, OutputError
-
-LOG_INTERVAL_S = 30.0
+from gantool.progress import BarProgress, LogProgress, Progress
 
 
 class Console:
@@ -150,13 +148,17 @@ class Console:
 
     @contextlib.contextmanager
     def task(self, label: str, total: int | None = None, unit: str = "frame") -> Iterator[Progress]:
-        """Show the progress of one piece of work. ``total`` None: not known (yet)."""
+        """Show the progress of one piece of work. ``total`` None: not known (yet). May be nested."""
         mode = self.progress_mode()
-        if mode == "bar" and self._bar is None:
-            with self._opened_bar() as bar:
-                yield _BarProgress(bar, label, total, unit)
+        if mode == "bar":
+            with self._opened_bar() if self._bar is None else contextlib.nullcontext(self._bar) as bar:
+                row = BarProgress(bar, label, total, unit)
+                try:
+                    yield row
+                finally:
+                    row.close()
         elif mode == "log":
-            yield _LogProgress(self._say, label, total, unit)
+            yield LogProgress(self._say, label, total, unit)
         else:
             yield Progress(label, total, unit)
 
@@ -179,7 +181,7 @@ class Console:
         )
         bar = parts.Progress(
             parts.TextColumn("{task.description}", markup=False),
-            parts.BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
+            parts.BarColumn(bar_width=16, complete_style="cyan", finished_style="cyan"),
             parts.TextColumn("{task.fields[figures]}", markup=False),
             console=console,
             transient=True,
@@ -191,92 +193,6 @@ class Console:
                 yield bar
             finally:
                 self._bar = None
-
-
-class Progress:
-    """Counts units of work; this one shows nothing. Methods may be called from any thread."""
-
-    def __init__(self, label: str, total: int | None, unit: str, clock: Callable[[], float] = time.monotonic):
-        self.label = label
-        self.unit = unit
-        self.done = 0
-        self.expected = total
-        self.remark = ""
-        self._clock = clock
-        self._began = clock()
-
-    def advance(self, n: int = 1) -> None:
-        """``n`` more units are done."""
-        self.done += n
-        self._show()
-
-    def total(self, n: int | None) -> None:
-        """The total has become known, or was wrong."""
-        self.expected = n
-        self._show()
-
-    def note(self, remark: str) -> None:
-        """A word on what is going on just now, shown behind the figures."""
-        self.remark = remark
-        self._show()
-
-    def rate(self) -> float:
-        """Units per second since the task began; 0 before the first."""
-        return self.done / max(self._clock() - self._began, 1e-6)
-
-    def figures(self) -> str:
-        """ "120/300 frames, 3.4 frames/s, 0:53 left"."""
-        if self.unit == "byte":
-            of = f"/{self.expected / 1e6:.1f}" if self.expected else ""
-            done, rate = f"{self.done / 1e6:.1f}{of} MB", f"{self.rate() / 1e6:.1f} MB/s"
-        else:
-            of = f"/{self.expected}" if self.expected else ""
-            done, rate = f"{self.done}{of} {self.unit}s", f"{self.rate():.3g} {self.unit}s/s"
-        words = [done]
-        if self.done > 0:
-            words.append(rate)
-            if self.expected and self.expected > self.done:
-                words.append(f"{clock_text((self.expected - self.done) / self.rate())} left")
-        if self.remark:
-            words.append(self.remark)
-        return ", ".join(words)
-
-    def _show(self) -> None:
-        """Nothing to see here; the other two override it."""
-
-
-class _LogProgress(Progress):
-    """A line now and then, for log files."""
-
-    def __init__(self, say: Callable[[str], None], label: str, total: int | None, unit: str) -> None:
-        super().__init__(label, total, unit)
-        self._say = say
-        self._last = self._began
-
-    def _show(self) -> None:
-        now = self._clock()
-        if now - self._last >= LOG_INTERVAL_S:
-            self._last = now
-            self._say(f"gantool: {self.label}: {self.figures()}")
-
-
-class _BarProgress(Progress):
-    """A bar that is gone when the work is done."""
-
-    def __init__(self, bar: Any, label: str, total: int | None, unit: str) -> None:
-        super().__init__(label, total, unit)
-        self._bar = bar
-        self._task = bar.add_task(label, total=total, figures=self.figures())
-
-    def _show(self) -> None:
-        self._bar.update(self._task, completed=self.done, total=self.expected, figures=self.figures())
-
-
-def clock_text(seconds: float) -> str:
-    """``75`` -> "1:15", ``4000`` -> "1:06:40"."""
-    whole = max(0, round(seconds))
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def colored(stream: TextIO | None) -> bool:

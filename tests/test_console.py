@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gantool import console as module
-from gantool.console import Console, Progress, clock_text, colored, protected_stdout
+from gantool import progress as module
+from gantool.console import Console, colored, protected_stdout
 from gantool.errors import InputError
+from gantool.progress import Progress, clock_text, shortened
 
 
 def test_levels(capfd):
@@ -217,6 +218,23 @@ def test_bar_keeps_notices_apart(capfd):
         said.warn("odd [size] of 427")
     out, err = capfd.readouterr()
     assert out == "" and "gantool: warning: odd [size] of 427" in err and "film.mp4" in err
+
+
+def test_nested_bars(capfd):
+    said = Console(progress="bar", color=False)
+    with said.task("upscale", 2, unit="input") as outer:
+        with said.task("film.mp4") as inner:
+            inner.advance()
+            inner.total(9)
+        outer.advance()
+    assert (outer.done, inner.done, inner.expected) == (1, 1, 9)
+    assert capfd.readouterr().out == ""
+
+
+def test_long_labels_keep_both_ends():
+    assert shortened("film.mp4") == "film.mp4"
+    label = shortened("holiday-1957-part-two-reel-three.mp4")
+    assert len(label) == 26 and label.startswith("holiday-1957") and label.endswith("three.mp4")
 
 
 def test_clock_text():

@@ -28,7 +28,9 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "degrade": (1, TORCH | ARRAYS),
     "metrics": (1, TORCH | ARRAYS | {"torchmetrics"}),
     "media": (1, ARRAYS | {"PIL", "av", "imageio", "imageio_ffmpeg", "pillow_heif"}),
-    **dict.fromkeys(["console", "hub", "cache", "download", "resume", "devices", "loading"], (2, TOOLS)),
+    **dict.fromkeys(
+        ["console", "progress", "hub", "cache", "download", "resume", "devices", "loading"], (2, TOOLS)
+    ),
     **dict.fromkeys(["temporal", "stages", "faces", "data", "tensors"], (2, TOOLS)),
     "pipelines": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric"}),
@@ -38,7 +40,18 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     ),
 }
 ALONE = {"models"}  # their modules do not import each other either
-LIGHT = {"__init__", "__main__", "cli", "commands", "console", "catalog", "plan", "sniff", "errors"}
+LIGHT = {
+    "__init__",
+    "__main__",
+    "cli",
+    "commands",
+    "console",
+    "progress",
+    "catalog",
+    "plan",
+    "sniff",
+    "errors",
+}
 LIGHT_PACKAGES = {"typer"}  # what a light room may import when it is itself imported
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

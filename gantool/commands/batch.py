@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from gantool.commands.jobs import Runner
 from gantool.commands.session import LoadFailed, Request, Session, as_expected
 from gantool.console import Console
@@ -96,40 +98,49 @@ def _run_all(
     """The failures, and how many jobs were tried."""
     runner = Runner(request, session, console)
     failures: list[tuple[Job, Exception]] = []
-    number = 0
-    for number, job in enumerate(jobs, 1):
-        console.check()
-        if len(jobs) > 1:
-            console.debug(f"{number} of {len(jobs)}: {job.source}")
-        try:
-            record = runner.run(job)
-        except (Stopped, LoadFailed) as error:
-            if isinstance(error, LoadFailed):
+    tried = 0
+    several = len(jobs) > 1
+    with console.task(request.task, len(jobs), unit="input") if several else nullcontext() as overall:
+        for job in jobs:
+            console.check()
+            tried += 1
+            try:
+                record = runner.run(job)
+            except Stopped:
+                raise
+            except LoadFailed as error:
                 raise error.cause from error
-            raise
-        except Exception as error:
-            console.check()  # a stop may have been swallowed and come back as something else
-            known = as_expected(error)
-            failure = _with_file(known, job) if known else error
-            failures.append((job, failure))
-            if len(jobs) > 1:
-                if console.verbose:
-                    console.traceback(error)
-                console.error(failure)
-            if request.files.fail_fast:
-                break
-            continue
-        if job.target is not None:
-            console.result(str(job.target), record)
-    return failures, number
+            except Exception as error:
+                console.check()  # a stop may have been swallowed and come back as something else
+                failure = _failure(error, job)
+                failures.append((job, failure))
+                if several:
+                    _tell(failure, error, console)
+                if request.files.fail_fast:
+                    break
+            else:
+                if job.target is not None:
+                    console.result(str(job.target), record)
+            if overall is not None:
+                overall.advance()
+    return failures, tried
 
 
-def _with_file(error: GantoolError, job: Job) -> GantoolError:
-    """Every error of a job names a file: the output for what concerns it, otherwise the input."""
-    file = job.target if isinstance(error, OutputError) else job.source
-    if error.file is None and file is not None:
-        error.file = str(file)
-    return error
+def _failure(error: Exception, job: Job) -> Exception:
+    """What to report of a job: an expected error names a file, the output for what concerns it."""
+    known = as_expected(error)
+    if known is None:
+        return error
+    file = job.target if isinstance(known, OutputError) else job.source
+    if known.file is None and file is not None:
+        known.file = str(file)
+    return known
+
+
+def _tell(failure: Exception, error: Exception, console: Console) -> None:
+    if console.verbose:
+        console.traceback(error)
+    console.error(failure)
 
 
 def _report(failures: list[tuple[Job, Exception]], untried: int, count: int, console: Console) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from gantool.commands.options import seconds
 from gantool.commands.session import Request, Session
-from gantool.console import Console, clock_text
+from gantool.console import Console
 from gantool.errors import InputError, UsageError
 from gantool.plan import Job
+from gantool.progress import clock_text
 
 if TYPE_CHECKING:
     from gantool.media.image import Picture
@@ -72,7 +73,7 @@ class Runner:
         # Before the model is loaded: a JPEG cannot hold what this picture has.
         image.check_target(suffix, alpha=picture.transparent, bits=picture.bits)
         stages: dict[str, float] = {}
-        with self._console.task(_label(job), 1, unit="image"):
+        with self._console.task(_label(job), unit="image"):
             pipeline = self._session.pipeline()
             height, width = pipeline.output_size(picture.height, picture.width)
             image.check_target(
