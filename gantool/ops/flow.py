@@ -22,6 +22,8 @@ _SMALLEST = 32  # Both methods want at least one window; smaller pictures are pa
 _TEXTURE_WINDOW = 15  # the window of Farneback below: what it cannot see in there it calls zero motion
 _TEXTURE_HALF = 5e-4  # corner strength at which half of the flow is believed; film grain stays below
 
+_VISIBLY_WORSE = 0.5  # grey levels
+
 
 def estimate(first: np.ndarray, second: np.ndarray, method: Method = "farneback") -> np.ndarray:
     """Flow of ``first`` into ``second``, both grey uint8 (H,W) of one size, any size from 1x1.
@@ -39,7 +41,8 @@ def estimate(first: np.ndarray, second: np.ndarray, method: Method = "farneback"
         flow = cv2.calcOpticalFlowFarneback(first, second, start, 0.5, 5, 15, 3, 5, 1.2, 0)
     elif method == "dis":
         # One object per call: it owns buffers, and calls come from several threads.
-        flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(first, second, start)
+        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        flow = search.calc(np.ascontiguousarray(first), np.ascontiguousarray(second), start)
     else:
         raise ValueError(f"unknown flow method {method!r}")
     return flow[:height, :width]
@@ -66,7 +69,7 @@ def fill(values: np.ndarray, trust: np.ndarray) -> np.ndarray:
         (H,W,C) float32. Where nothing is trusted anywhere, the plain mean.
     """
     levels = [(values * trust[..., None], trust)]
-    while min(levels[-1][1].shape) > 1:
+    while max(levels[-1][1].shape) > 1:
         weighted, weight = levels[-1]
         levels.append((_halve(weighted), _halve(weight)))
     weighted, weight = levels.pop()
@@ -76,7 +79,8 @@ def fill(values: np.ndarray, trust: np.ndarray) -> np.ndarray:
         height, width = weight.shape
         coarse = cv2.resize(result, (width, height), interpolation=cv2.INTER_LINEAR)
         coarse = coarse.reshape(weighted.shape)
-        result = weighted + (1 - weight)[..., None] * coarse
+        coarse *= (1 - weight)[..., None]
+        result = np.add(coarse, weighted, out=coarse)
     return result
 
 
@@ -87,13 +91,23 @@ def _halve(array: np.ndarray) -> np.ndarray:
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], *array.shape[2:])
 
 
-def estimate_filled(first: np.ndarray, second: np.ndarray, method: Method = "farneback") -> np.ndarray:
-    """As :func:`estimate`, but flat regions take the motion of their surroundings.
+def mend_flat(flow: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """``flow`` of ``first`` into ``second``, its flat regions moved with their surroundings.
 
     Farneback answers "no motion" in both directions where a picture is flat; that passes every
     forward/backward test, and whatever is blended there would stick to the screen while the camera moves.
+    Where the borrowed motion explains the picture visibly worse than the estimated one, the latter stays:
+    faint texture at rest beside a moving thing. (DIS propagates motion by itself and gains nothing here.)
     """
-    return fill(estimate(first, second, method), texture(first))
+    borrowed = fill(flow, texture(first))
+    worse = _misfit(first, second, borrowed) - _misfit(first, second, flow)
+    return np.where((worse > _VISIBLY_WORSE)[..., None], flow, borrowed)
+
+
+def _misfit(first: np.ndarray, second: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Grey difference that a flow leaves, in levels, as a local mean: float32 (H,W)."""
+    difference = cv2.absdiff(first, follow(second, flow))
+    return cv2.boxFilter(difference, cv2.CV_32F, (9, 9))
 
 
 def follow(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
@@ -115,16 +129,23 @@ def consistent(backward: np.ndarray, forward: np.ndarray) -> np.ndarray:
     """Where going back and forth again ends at the start (Sundaram 2010): bool (H,W).
 
     True where |w + w~|^2 < 0.01 (|w|^2 + |w~|^2) + 0.5, with w the backward flow and w~ the forward flow
-    at x + w, and x + w inside the picture.
+    at x + w, and x + w :func:`inside` the picture.
     """
     grid_x, grid_y = _targets(backward)
     returned = cv2.remap(forward, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     gap = backward + returned
     bound = 0.01 * (_square(backward) + _square(returned)) + 0.5
-    height, width = backward.shape[:2]
-    # Half a pixel of grace: a still picture's border must not flicker with the noise of its flow.
-    inside = (grid_x >= -0.5) & (grid_x <= width - 0.5) & (grid_y >= -0.5) & (grid_y <= height - 0.5)
-    return (_square(gap) < bound) & inside
+    return (_square(gap) < bound) & inside(backward)
+
+
+def inside(flow: np.ndarray) -> np.ndarray:
+    """Where x + flow lies in the picture, with half a pixel of grace: bool (H,W).
+
+    The grace keeps a still picture's border from flickering with the noise of its flow.
+    """
+    height, width = flow.shape[:2]
+    x, y = _targets(flow)
+    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
 
 
 def motion_boundary(flow: np.ndarray) -> np.ndarray:

@@ -1,0 +1,154 @@
+"""Optical flow: known translations, flat regions, tiny pictures, warping."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gantool.ops import flow as optical
+
+
+def texture(height, width, seed=0, finest=3):
+    """Grey uint8 with structure from ``finest`` pixels upward."""
+    rng = np.random.default_rng(seed)
+    result = np.zeros((height, width), np.float32)
+    size = finest
+    while size < max(height, width):
+        noise = rng.standard_normal((height // size + 2, width // size + 2)).astype(np.float32)
+        result += size**0.5 * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        size *= 2
+    result -= result.min()
+    return (result * (255 / result.max())).astype(np.uint8)
+
+
+@pytest.mark.parametrize("method", optical.METHODS)
+@pytest.mark.parametrize("shift", [(2, 0), (5, -3), (-8, 6)])
+def test_known_translation(method, shift):
+    dx, dy = shift
+    big = texture(160, 200)
+    first, second = big[20:140, 20:180], big[20 - dy : 140 - dy, 20 - dx : 180 - dx]
+    flow = optical.estimate(first, second, method)
+    error = np.linalg.norm(flow - np.array(shift), axis=-1)[24:-24, 24:-24]
+    assert error.mean() < 0.2
+    back = optical.estimate(second, first, method)
+    agrees = optical.consistent(flow, back)
+    assert agrees[16:-16, 16:-16].mean() > 0.97
+    if dx > 0:  # what lies beyond the right border is in no earlier picture
+        assert not agrees[:, -dx + 1 :].any()
+    fetched = optical.follow(second, flow)
+    assert np.abs(fetched.astype(float) - first)[16:-16, 16:-16].mean() < 3
+
+
+def moved(flow, region):
+    return float(flow[region][..., 0].mean())
+
+
+def test_flat_regions_take_the_motion_around_them():
+    big = texture(160, 300)
+    big[:, 110:190] = 90  # a flat strip, wider than Farneback's window
+    first, second = big[20:140, 20:280], big[20:140, 12:272]  # the camera moves by 8 px
+    strip = np.s_[40:80, 120:140]
+    plain = optical.estimate(first, second)
+    assert abs(moved(plain, strip)) < 4  # the fault that is mended here
+    assert abs(moved(optical.mend_flat(plain, first, second), strip) - 8) < 0.8
+    assert abs(moved(optical.estimate(first, second, "dis"), strip) - 8) < 0.8
+
+
+def test_faint_texture_at_rest_is_not_dragged_along():
+    ground = (texture(120, 260, seed=3) // 6 + 100).astype(np.uint8)
+    thing = texture(60, 60, seed=4)
+    first, second = ground.copy(), ground.copy()
+    first[30:90, 60:120], second[30:90, 52:112] = thing, thing
+    flow = optical.mend_flat(optical.estimate(first, second), first, second)
+    assert abs(moved(flow, np.s_[45:75, 80:100]) + 8) < 0.5
+    assert abs(moved(flow, np.s_[30:90, 160:240])) < 0.5
+
+
+@pytest.mark.parametrize("method", optical.METHODS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (16, 16), (17, 9), (33, 31)])
+def test_tiny_pictures(method, size):
+    first = np.random.default_rng(1).integers(0, 256, size, dtype=np.uint8)
+    flow = optical.estimate(first, first, method)
+    assert flow.shape == (*size, 2)
+    assert np.abs(flow).max() < 0.5
+    assert optical.consistent(flow, flow).all()
+
+
+@pytest.mark.parametrize("method", optical.METHODS)
+def test_flat_pictures_stand_still(method):
+    gray = np.full((90, 120), 128, np.uint8)
+    assert np.abs(optical.estimate(gray, gray, method)).max() < 1e-3
+
+
+def test_unknown_method():
+    with pytest.raises(ValueError, match="lucas"):
+        optical.estimate(np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint8), "lucas")  # type: ignore
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_fill_keeps_trusted_values_and_spreads_one(height, width, channels):
+    rng = np.random.default_rng(height * 41 + width)
+    values = rng.standard_normal((height, width, channels)).astype(np.float32)
+    assert np.allclose(optical.fill(values, np.ones((height, width), np.float32)), values, atol=1e-5)
+    trust = np.zeros((height, width), np.float32)
+    trust[height // 2, width // 3] = 1
+    spread = optical.fill(values, trust)
+    assert spread.shape == values.shape
+    assert np.allclose(spread, values[height // 2, width // 3], atol=0.05)
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_zero_flow_is_identity(height, width, stable):
+    layer = torch.rand(2, height, width, generator=torch.Generator().manual_seed(height))
+    warped = optical.warp(layer, torch.zeros(2, height, width), stable=stable)
+    assert torch.allclose(warped, layer, atol=1e-5)
+
+
+@pytest.mark.parametrize("stable", [False, True])
+def test_warp_by_whole_pixels(stable):
+    layer = torch.rand(3, 37, 53)
+    flow = torch.zeros(2, 37, 53)
+    flow[0], flow[1] = 3, -2
+    warped = optical.warp(layer, flow, stable=stable)
+    assert torch.allclose(warped[:, 2:, :-3], layer[:, :-2, 3:], atol=1e-4)
+    assert torch.allclose(warped[:, 2:, -3:], layer[:, :-2, -1:].expand(-1, -1, 3), atol=1e-4)
+
+
+def test_warp_scales_a_flow_of_another_size():
+    layer = torch.rand(1, 30, 80)
+    flow = torch.zeros(2, 15, 20)
+    flow[0], flow[1] = 1, 2  # 4 px and 4 px at the layer's size
+    assert torch.allclose(optical.warp(layer, flow)[:, :-4, :-4], layer[:, 4:, 4:], atol=1e-4)
+
+
+def test_warp_agrees_with_opencv():
+    layer = torch.from_numpy(texture(60, 80, finest=6).astype(np.float32) / 255)[None]
+    smooth = F.interpolate(torch.randn(1, 2, 4, 5), size=(60, 80), mode="bicubic")[0] * 3
+    x = smooth[0].numpy() + np.arange(80, dtype=np.float32)
+    y = smooth[1].numpy() + np.arange(60, dtype=np.float32)[:, None]
+    theirs = cv2.remap(layer[0].numpy(), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    assert np.abs(optical.warp(layer, smooth)[0].numpy() - theirs).max() < 5e-3  # remap knows 1/32 px
+
+
+def test_stable_warp_never_amplifies():
+    wave = torch.sin(torch.arange(240) * 1.0)[None, None].expand(1, 8, -1)
+    half = torch.zeros(2, 8, 240)
+    half[0] = 0.5
+    for stable, louder in ((True, False), (False, True)):
+        x = wave
+        for _ in range(20):
+            x = optical.warp(x, half, stable=stable)
+        assert (x[..., 60:180].std() > wave[..., 60:180].std()) == louder
+
+
+def test_motion_boundary():
+    flow = np.zeros((20, 20, 2), np.float32)
+    flow[:, 10:, 0] = 5
+    edge = optical.motion_boundary(flow)
+    assert edge[:, 9:11].all() and not edge[:, :8].any() and not edge[:, 12:].any()
+    assert optical.motion_boundary(np.zeros((1, 1, 2), np.float32)).shape == (1, 1)

@@ -1,0 +1,240 @@
+"""The temporal filter: known motion, scene cuts and what is none, identity cases, drift."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gantool import metrics
+from gantool.ops import flow as optical
+from gantool.ops.color import join_lab, lightness
+from gantool.ops.resize import to_tensor
+from gantool.temporal import Motion, MotionTracker, TemporalFilter, TemporalOptions, flow_size, is_repeat
+
+HEIGHT, WIDTH = 144, 192
+
+
+def scene(seed: int, height: int = 240, width: int = 640) -> np.ndarray:
+    """A textured grey picture (h,w,3) uint8 with detail at all sizes and two flat patches."""
+    rng = np.random.default_rng(seed)
+    result = np.zeros((height, width), np.float32)
+    for size in (2, 4, 8, 16, 32, 64):
+        noise = rng.standard_normal((height // size + 2, width // size + 2)).astype(np.float32)
+        result += size**0.6 * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    result = cv2.normalize(result, None, 10, 245, cv2.NORM_MINMAX)  # type: ignore[call-overload]
+    result[60:110, 40:110] = 180
+    result[90:130, 260:330] = 60
+    return np.repeat(result.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def view(picture: np.ndarray, x: int = 0, y: int = 0) -> np.ndarray:
+    return np.ascontiguousarray(picture[y : y + HEIGHT, x : x + WIDTH])
+
+
+def true_chroma(seed: int, height: int = 240, width: int = 640) -> torch.Tensor:
+    noise = torch.randn(1, 2, 8, 20, generator=torch.Generator().manual_seed(seed))
+    return F.interpolate(noise, size=(height, width), mode="bicubic")[0] * 25
+
+
+def flicker(generator: torch.Generator, height: int, width: int) -> torch.Tensor:
+    """What a frame-by-frame colorizer adds: a tint and blotches that change with every frame."""
+    blotches = F.interpolate(
+        torch.randn(1, 2, 4, 5, generator=generator), size=(height, width), mode="bicubic"
+    )
+    return blotches[0] * 6 + torch.randn(2, 1, 1, generator=generator) * 3
+
+
+def colored(frame: np.ndarray, ab: torch.Tensor) -> np.ndarray:
+    x = to_tensor(frame[None])
+    return (
+        join_lab(lightness(x), F.interpolate(ab[None], size=x.shape[-2:], mode="bilinear"))[0]
+        .movedim(0, -1)
+        .numpy()
+    )
+
+
+@pytest.mark.parametrize("method", optical.METHODS)
+@pytest.mark.parametrize("step", [2, 5, 8])
+def test_known_pan_loses_its_flicker_and_keeps_its_colour(method, step):
+    count, grain = 14, np.random.default_rng(0)
+    picture, chroma = scene(1), true_chroma(2)
+    generator = torch.Generator().manual_seed(3)
+    steady = TemporalFilter("chroma", TemporalOptions(flow=method))
+    before, after = [], []
+    for t in range(count):
+        noise = grain.normal(0, 3, (HEIGHT, WIDTH, 1))
+        frame = np.clip(view(picture, t * step, 20) + noise, 0, 255).astype(np.uint8)
+        ab = chroma[:, 20 : 20 + HEIGHT, t * step : t * step + WIDTH]
+        # The net works at half size here, so the flow must be scaled as well.
+        layer = F.avg_pool2d((ab + flicker(generator, HEIGHT, WIDTH))[None], 2)[0]
+        clean = view(picture, t * step, 20)  # grain is not the colorizer's fault and would hide its flicker
+        before.append(colored(clean, layer))
+        after.append(colored(clean, steady.step(frame, layer)))
+    motion = np.zeros((HEIGHT, WIDTH, 2), np.float32)
+    motion[..., 0] = -step
+    flows = [motion] * (count - 1)
+    assert metrics.warping_error(after, flows) < 0.1 * metrics.warping_error(before, flows)
+    colour_before = np.mean([metrics.colourfulness(image) for image in before])
+    colour_after = np.mean([metrics.colourfulness(image) for image in after])
+    assert abs(colour_after / colour_before - 1) < 0.05
+
+
+@pytest.mark.parametrize("method", optical.METHODS)
+def test_a_cut_starts_afresh_bit_for_bit(method):
+    steady = TemporalFilter("chroma", TemporalOptions(flow=method))
+    generator = torch.Generator().manual_seed(0)
+    for t in range(12):
+        picture = scene(1) if t < 7 else scene(9)
+        layer = torch.randn(2, 36, 48, generator=generator)
+        motion = steady.track(view(picture, 3 * t, 10))
+        shown = steady.blend(motion, layer)
+        assert motion.cut == (t == 7)
+        assert torch.equal(shown, layer) == (t in (0, 7))
+
+
+def cuts(frames, method="farneback") -> list[int]:
+    """Where the past is dropped, for whatever reason."""
+    tracker = MotionTracker(method)
+    motions = [tracker.next(frame) for frame in frames]
+    return [t for t, motion in enumerate(motions) if t and motion.flow is None and not motion.repeat]
+
+
+def zoomed(picture: np.ndarray, t: int) -> np.ndarray:
+    turn = cv2.getRotationMatrix2D((320, 120), 0.5 * t, 1 + 0.03 * t)
+    return view(cv2.warpAffine(picture, turn, (640, 240)), 220, 40)
+
+
+def shots(kind: str) -> list[np.ndarray]:
+    picture, rng = scene(4), np.random.default_rng(5)
+    still = view(picture, 100, 30)
+    if kind == "pan":
+        return [view(picture, 15 * t, 30) for t in range(12)]
+    if kind == "zoom":
+        return [zoomed(picture, t) for t in range(12)]
+    if kind == "grain":
+        return [np.clip(still + rng.normal(0, 25, still.shape), 0, 255).astype(np.uint8) for _ in range(8)]
+    if kind == "grain on flat":
+        return [np.clip(rng.normal(128, 8, still.shape), 0, 255).astype(np.uint8) for _ in range(8)]
+    if kind == "exposure":
+        return [np.clip(still * (1.0 if t % 2 else 0.75), 0, 255).astype(np.uint8) for t in range(8)]
+    if kind == "fade":
+        return [(view(picture, 2 * t, 30) * (1 - t / 16)).astype(np.uint8) for t in range(16)]
+    return [still.copy() for _ in range(4)]
+
+
+@pytest.mark.parametrize("method", optical.METHODS)
+@pytest.mark.parametrize("kind", ["pan", "zoom", "grain", "grain on flat", "exposure", "fade", "still"])
+def test_what_is_not_a_cut(kind, method):
+    assert cuts(shots(kind), method) == []
+
+
+@pytest.mark.parametrize("method", optical.METHODS)
+def test_every_cut_of_a_busy_film_is_seen(method):
+    frames = []
+    for shot in range(5):
+        picture = scene(20 + shot)
+        frames += [view(picture, 6 * t, 20) for t in range(6)]
+    assert cuts(frames, method) == [6, 12, 18, 24]
+
+
+def test_a_flash_does_not_lose_the_colours():
+    picture = scene(1)
+    frames = [view(picture, 2 * t, 20) for t in range(8)]
+    frames[4] = np.full_like(frames[4], 255)
+    steady = TemporalFilter("chroma")
+    shown = []
+    for t, frame in enumerate(frames):
+        motion = steady.track(frame)
+        assert motion.resumed == (t == 5)
+        shown.append(steady.blend(motion, torch.full((2, 36, 48), 10.0 if t < 4 else 40.0)))
+    assert (shown[4] == 40).all()
+    assert shown[5].median() < 20  # the colour from before the flash goes on
+
+
+def test_repeats_cost_nothing():
+    frame = view(scene(1))
+    steady = TemporalFilter("chroma")
+    first = steady.step(frame, torch.ones(2, 8, 8))
+    motion = steady.track(frame.copy())
+    assert motion == Motion(repeat=True)
+    assert steady.blend(motion, torch.zeros(2, 8, 8)) is first
+    assert not is_repeat(frame, frame[1:]) and not is_repeat(frame, None)
+    other = frame.copy()
+    other[17, 5, 1] ^= 1  # between the rows that are looked at first
+    assert not is_repeat(other, frame)
+
+
+def test_strength_zero_is_the_net_alone_and_strength_one_still_listens_to_it():
+    picture = scene(1)
+    off = TemporalFilter("chroma", TemporalOptions(strength=0))
+    full = TemporalFilter("chroma", TemporalOptions(strength=1))
+    for t in range(120):
+        frame = view(picture, t % 3, 10)
+        layer = torch.full((2, 36, 48), 0.0 if t == 0 else 10.0)
+        assert torch.equal(off.step(frame, layer), layer)
+        shown = full.step(frame, layer)
+    assert 8.5 < shown.mean() < 10  # at least 2 % of each frame is new
+
+
+def test_a_static_clip_does_not_drift():
+    frame, rng = view(scene(1)), np.random.default_rng(0)
+    layer = true_chroma(3, 72, 96)
+    steady = TemporalFilter("chroma")
+    for _ in range(200):
+        noisy = np.clip(frame + rng.normal(0, 2, frame.shape), 0, 255).astype(np.uint8)
+        shown = steady.step(noisy, layer)
+    assert (shown.mean((1, 2)) - layer.mean((1, 2))).abs().max() < 0.1
+    assert abs(float(shown.std() / layer.std()) - 1) < 0.02
+
+
+def test_constant_chroma_stays_exactly_what_it_is():
+    picture, layer = scene(1), torch.tensor([12.0, -7.0])[:, None, None].expand(2, 36, 48)
+    steady = TemporalFilter("chroma")
+    for t in range(10):
+        shown = steady.step(view(picture, 3 * t), layer)
+    assert torch.allclose(shown, layer, atol=1e-4)
+
+
+def test_detail_of_the_past_is_held_within_the_present():
+    picture = scene(1)
+    steady = TemporalFilter("detail", TemporalOptions(strength=1.0))
+    ghost = torch.zeros(3, 288, 384)
+    ghost[:, 100:140, 100:140] = 1.0
+    steady.step(view(picture), ghost)
+    shown = steady.step(view(picture, 1), torch.zeros(3, 288, 384))
+    assert shown.abs().max() == 0
+    noise = torch.randn(3, 288, 384, generator=torch.Generator().manual_seed(1)) * 0.05
+    steadier = steady.step(view(picture, 2), noise)
+    assert torch.isfinite(steadier).all() and steadier.std() < noise.std()
+
+
+@pytest.mark.parametrize("kind", ["chroma", "detail"])
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 9), (1, 40), (61, 35)])
+@pytest.mark.parametrize("method", optical.METHODS)
+def test_any_size(kind, size, method):
+    rng = np.random.default_rng(0)
+    steady = TemporalFilter(kind, TemporalOptions(flow=method))
+    for _ in range(3):
+        frame = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        shown = steady.step(frame, torch.rand(2, size[0] * 2 + 1, size[1] + 2))
+        assert shown.shape == (2, size[0] * 2 + 1, size[1] + 2) and torch.isfinite(shown).all()
+
+
+def test_flow_size():
+    assert flow_size(720, 1280) == (360, 640)
+    assert flow_size(2160, 3840) == (360, 640)
+    assert flow_size(480, 854) == (240, 427)
+    assert flow_size(240, 320) == (192, 256)
+    assert flow_size(16, 16) == (16, 16)
+    assert flow_size(1, 4000) == (1, 640)
+
+
+@pytest.mark.parametrize(
+    "options", [{"mode": "sideways"}, {"strength": 1.5}, {"strength": -0.1}, {"flow": "x"}]
+)
+def test_options_are_checked(options):
+    with pytest.raises(ValueError):
+        TemporalOptions(**options)
