@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from gantool.errors import InputError
@@ -142,6 +143,8 @@ def batches(dataset: Steps, start: int, stop: int, workers: int = 0) -> Iterator
         sampler=range(start, stop),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        # Its own, since a loader draws a seed when it starts, which would shift the state that was restored.
+        generator=torch.Generator(),
     )
     return iter(loader)
 

@@ -336,9 +336,9 @@ class Loop:
             self.save(self.done)
             self.request.say(f"saved {self.run.last}; go on with --resume {self.run.folder}")
             raise
-        if self.start < self.stop and self.stop % self.sample_every:
+        if self.stop % self.sample_every and self.start < self.stop:
             self._sample(self.stop)
-        self.save(self.stop)
+            self.save(self.stop)
 
     def report(self, step: int, **values: Tensor | float) -> None:
         """Losses of one step; they are averaged until the next log line.

@@ -129,7 +129,6 @@ def _crop(
 def _start_from(net: SRVGGNetCompact, path: Path, request: TrainRequest) -> None:
     """Copy every tensor whose name and shape fit; the last layer of another scale starts anew."""
     state, _ = read_state(path)
-    state = state.get("params", state)  # type: ignore[assignment]
     own = net.state_dict()
     fitting = {k: v.to(own[k].dtype) for k, v in state.items() if k in own and own[k].shape == v.shape}
     own.update(fitting)

@@ -1,0 +1,101 @@
+"""Training data: what a step sees depends on files, seed and step alone."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from gantool.data import Photos, Steps, augment, batches, data_hash, find_photos, read_rgb, step_rng
+from gantool.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    (tmp_path / "in ner").mkdir()
+    for number in range(7):
+        image = rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        place = tmp_path / "in ner" if number % 2 else tmp_path
+        cv2.imwrite(str(place / f"{number}.png"), image)
+    (tmp_path / "notes.txt").write_text("not a photo")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    return tmp_path
+
+
+def crop(item, rng):
+    (image,) = item
+    top = int(rng.integers(image.shape[0] - 8))
+    return (image[top : top + 8, :8].astype(np.float32).transpose(2, 0, 1),)
+
+
+def steps(folder, seed=0, batch=3):
+    return Steps(Photos(find_photos([folder]), lambda image: (image,)), crop, batch, seed)
+
+
+def test_finds_photos_sorted_and_only_those(folder):
+    found = find_photos([folder])
+    assert len(found) == 7 and found == sorted(found)
+    assert data_hash(found) == data_hash(find_photos([folder]))
+    with pytest.raises(InputError, match="no such"):
+        find_photos([folder / "missing"])
+    (folder / "empty").mkdir()
+    with pytest.raises(InputError, match="no photographs"):
+        find_photos([folder / "empty"])
+
+
+def test_a_step_is_the_same_whenever_it_is_asked_for(folder):
+    forward = [steps(folder)[i][0] for i in range(5)]
+    again = steps(folder)
+    for i in (4, 0, 3):
+        assert np.array_equal(again[i][0], forward[i])
+    assert not np.array_equal(steps(folder, seed=1)[0][0], forward[0])
+    late = [b[0].numpy() for b in batches(again, 2, 5)]
+    assert all(np.array_equal(a, b) for a, b in zip(late, forward[2:], strict=True))
+
+
+def test_an_epoch_shows_every_photo_once(folder):
+    dataset = steps(folder, batch=7)
+    for epoch in range(3):
+        assert sorted(dataset._index(epoch * 7 + i) for i in range(7)) == list(range(7))
+
+
+def test_bad_photos_are_skipped_and_counted(folder):
+    (folder / "bad.png").write_bytes(b"not a picture")
+    whole = cv2.imencode(".jpg", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    dataset = steps(folder, batch=9)
+    assert dataset[0][0].shape == (9, 3, 8, 8)
+    assert {p.name for p in dataset.photos.bad} == {"bad.png", "cut.jpg"}
+
+
+def test_only_bad_photos_is_an_error(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"")
+    with pytest.raises(InputError, match="hardly any"):
+        steps(tmp_path)[0]
+
+
+def test_cache_stops_at_its_limit(folder):
+    photos = Photos(find_photos([folder]), lambda image: (image,), cache_bytes=2 * 40 * 50 * 3)
+    for index in range(7):
+        assert photos[index] is not None
+    assert len(photos._cache) == 2
+
+
+def test_augment_moves_all_arrays_alike():
+    a = np.arange(16).reshape(4, 4)
+    for key in range(20):
+        x, y = augment((a, a * 10), step_rng(0, key))
+        assert np.array_equal(x * 10, y)
+        assert sorted(x.ravel()) == list(range(16))
+
+
+def test_exif_turn_is_applied(tmp_path):
+    from PIL import Image
+
+    image = Image.new("RGB", (20, 10))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    turned = read_rgb(tmp_path / "turned.jpg")
+    assert turned is not None and turned.shape[:2] == (20, 10)
