@@ -130,12 +130,25 @@ class Console:
         if self._unread:
             return
         try:
-            print(line, file=self.out, flush=True)
+            with self._bar_aside():
+                print(line, file=self.out, flush=True)
         except (BrokenPipeError, ValueError):
             self._unread = True
         except OSError as error:
             self._unread = True
             raise OutputError(f"cannot write to standard output: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def _bar_aside(self) -> Iterator[None]:
+        """Results and bar on one terminal: take the bar away for a moment, else they overwrite each other."""
+        if self._bar is None or not self.out.isatty():
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
     def write_bytes(self, data: bytes) -> None:
         """A whole file to standard output (``-o -``). Raises BrokenPipeError when nobody reads it."""
