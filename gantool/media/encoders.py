@@ -81,9 +81,18 @@ def plan_picture(
     if muxer == "gif":
         return PicturePlan(muxer, "gif", "pal8", *size, Fraction(1, 100), {})
     encoder = usual if codec == "auto" else codec
+    if not _encodes_video(encoder):
+        raise EncoderError(f"there is no video encoder {encoder}", None, "Use --codec auto")
     width, height = _padded(size, encoder, pix_fmt, warn)
     options = encoder_options(encoder, crf, preset)
     return PicturePlan(muxer, encoder, pix_fmt, width, height, info.time_base, options)
+
+
+def _encodes_video(name: str) -> bool:
+    try:
+        return av.Codec(name, "w").type == "video"
+    except ValueError:
+        return False
 
 
 def _padded(

@@ -14,6 +14,7 @@ import numpy as np
 from gantool.media.video import Frame, VideoInfo, VideoWriter, probe, read_frames
 
 SIZE = "64x48"
+SUBTITLES = "1\n00:00:00,200 --> 00:00:01,000\nHello <i>there</i>\n\n2\n00:00:01,200 --> 00:00:01,900\nBye\n"
 PICTURE = ("-f", "lavfi", "-i", f"gradients=s={SIZE}:r=25:d=2:speed=0.1:seed=3:n=4")
 SOUND = ("-f", "lavfi", "-i", "sine=440:d=2:r=48000")
 X264 = (
