@@ -150,11 +150,8 @@ def run_video(
     def write(frames: Iterator[tuple[np.ndarray, Frame]]) -> None:
         options = {**(writer or {}), "start": start, "duration": duration, "warn": note}
         with VideoWriter(target, info, width, height, **options) as output:
-            source = None
             for rgb, source in frames:
                 output.write(rgb, source.pts, source.duration)
-            if source is not None and keep_partial:
-                output.close(cut=_ends_early(info, source, start, duration))
 
     def decode() -> Iterator[Frame]:
         assert info.path is not None
@@ -174,14 +171,6 @@ def run_video(
                 progress.advance(1)
     stages = {**relay.seconds, **job.seconds}
     return VideoReport(count, time.perf_counter() - began, stages, tuple(warnings))
-
-
-def _ends_early(info: VideoInfo, last: Frame, start: float, duration: float | None) -> bool:
-    """Whether the picture stopped well before the end of the part that was asked for."""
-    if info.duration is None:
-        return True
-    end = info.duration if duration is None else min(info.duration, max(start, 0.0) + duration)
-    return end - last.time > max(0.5, 3 / float(info.fps))
 
 
 class _VideoJob:
