@@ -131,7 +131,9 @@ def verify(
 
 
 @app.command(
-    epilog=examples("gantool models remove realesr-animevideov3", "gantool models remove NAME --json")
+    epilog=examples(
+        "gantool models remove realesr-animevideov3", "gantool models remove realesr-animevideov3 --json"
+    )
 )
 @panels
 def remove(ctx: typer.Context, names: Annotated[list[str], Names], said: Output = Output()) -> None:

@@ -1,0 +1,93 @@
+"""Every example that a help page shows is run, against small files of the names that it uses."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cli_kit import call, colorizer, film, photo, upscaler
+
+from gantool.errors import ExitCode
+
+COMMANDS = ["", "colorize", "upscale", "train", "doctor", "models"]
+MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
+
+
+def examples(command: str) -> list[str]:
+    """The lines under "Examples" of a help page."""
+    import typer
+
+    from gantool import cli
+
+    found = typer.main.get_command(cli.app)
+    for word in command.split():
+        found = found.commands[word]
+    assert found.epilog, f"gantool {command} has no examples"
+    return found.epilog.splitlines()
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    """A folder with everything that examples name."""
+    folder = tmp_path_factory.mktemp("examples")
+    photo(folder / "photo.jpg", 40, 32)
+    film(folder / "film.mp4", frames=3, sound=True)
+    for name in ("album/a.jpg", "album/deep/b.png", "scans/c.png"):
+        photo(folder / name)
+    for number in range(6):
+        photo(folder / f"photos/{number}.png", 240, 200, gray=False)
+    colorizer(folder / "colorize.safetensors")
+    upscaler(folder / "upscale.safetensors")
+    return folder
+
+
+@pytest.fixture
+def here(album, tmp_path, monkeypatch):
+    """The album as working folder, no network, and tiny models in the place of the built-in ones."""
+    from gantool import hub
+
+    def tiny(spec, task, **_):
+        assert spec in ("auto", "builtin")
+        choice = real(str(album / f"{task}.safetensors"), task, **_)
+        return replace(choice, notice="Using a tiny model.")
+
+    real = hub.select
+    monkeypatch.setattr(hub, "select", tiny)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("GANTOOL_DEVICE", raising=False)
+    work = tmp_path / "work"
+    shutil.copytree(album, work)
+    monkeypatch.chdir(work)
+    return work
+
+
+@pytest.mark.parametrize("line", [line for command in COMMANDS for line in dict.fromkeys(examples(command))])
+def test_example(here, capfd, line):
+    words = shlex.split(line)
+    assert words[0] == "gantool"
+    wanted = {ExitCode.OK}
+    if words[1] == "train" and "--list" not in words:
+        if "--resume" in words:
+            first = next(one for one in examples("train") if "runs/colour " in one)
+            assert call(capfd, *shlex.split(first)[1:], "--stop-after", 1).code == 0
+        words += ["--stop-after", "1"]
+    if words[1] == "doctor":
+        wanted |= set(ExitCode)  # tells the truth about this machine, whatever that is
+    done = call(capfd, *words[1:])
+    assert done.code in wanted, done.err
+    if words[1] in ("colorize", "upscale"):
+        assert done.out and all(Path(result).is_file() for result in done.out.splitlines())
+
+
+@pytest.mark.parametrize("line", [line for command in MODELS for line in examples(command)])
+def test_example_of_models(here, capfd, line):
+    """Without a network: what needs one says so, and nothing else goes wrong."""
+    words = shlex.split(line)
+    done = call(capfd, *words[1:])
+    assert done.code == (
+        ExitCode.WEIGHTS if words[2] in ("pull", "verify") and len(words) > 3 else ExitCode.OK
+    ), done.err
