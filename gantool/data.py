@@ -96,6 +96,13 @@ def step_rng(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, *key]))
 
 
+def split(paths: list[Path], count: int, seed: int) -> tuple[list[Path], list[Path]]:
+    """(held out, trained on): a seeded choice that never takes more than a tenth."""
+    count = min(count, len(paths) // 10)
+    chosen = set(step_rng(seed, 3).permutation(len(paths))[:count].tolist())
+    return [paths[i] for i in sorted(chosen)], [p for i, p in enumerate(paths) if i not in chosen]
+
+
 class Steps(Dataset):
     """Batch number ``step`` of ``photos``: every photo once per epoch, in an order drawn per epoch.
 

@@ -267,15 +267,13 @@ def fabric_for(request: TrainRequest) -> Any:
     """A Lightning Fabric on the device and in the precision asked for (auto: bf16 where it is fast)."""
     from lightning_fabric import Fabric
 
-    from gantool.devices import pick_device, pick_dtype
+    from gantool.devices import cpu_threads, pick_device, pick_dtype
 
     device = pick_device(request.device)
-    dtype = pick_dtype(request.precision, device, None)
+    any_precision = catalog.Checkpoint(name=request.task, task=request.task, dtypes=("bf16", "fp16"))
+    dtype = pick_dtype(request.precision, device, any_precision)
     precision = {torch.float32: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}[dtype]
-    if device.type == "cpu" and precision == "16-mixed":
-        raise UsageError("fp16 training needs a GPU", remedy="Use --precision bf16 or fp32")
-    if request.threads:
-        torch.set_num_threads(request.threads)
+    torch.set_num_threads(request.threads or cpu_threads())
     devices: Any = [device.index or 0] if device.type == "cuda" else 1
     return Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gantool.data import Photos, Steps, augment, batches, data_hash, find_photos, read_rgb, step_rng
+from gantool.data import Photos, Steps, augment, batches, data_hash, find_photos, read_rgb, split, step_rng
 from gantool.errors import InputError
 
 
@@ -99,3 +99,10 @@ def test_exif_turn_is_applied(tmp_path):
     image.save(tmp_path / "turned.jpg", exif=exif)
     turned = read_rgb(tmp_path / "turned.jpg")
     assert turned is not None and turned.shape[:2] == (20, 10)
+
+
+def test_split_never_takes_more_than_a_tenth():
+    paths = [Path(f"{i}.png") for i in range(30)]
+    held, rest = split(paths, 16, 0)
+    assert len(held) == 3 and sorted(held + rest) == sorted(paths)
+    assert split(paths, 16, 0) == (held, rest)

@@ -15,13 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from gantool.loading import read_state, save_model
 from torch import Tensor, nn
 
 from gantool import data, training
+from gantool.loading import read_state, save_model
 from gantool.models.colorizer import ResNetStraight, ResNetUNet, gray_first_conv
 from gantool.ops.color import join_lab
-from gantool.recipes.upscale import _split as split
 from gantool.training import Ema, Loop, TrainRequest, param
 
 NETS = {"unet": ResNetUNet, "straight": ResNetStraight}
@@ -46,10 +45,10 @@ class Config:
 
 def train(request: TrainRequest) -> Path:
     """Train or go on training; returns the path of ``model.safetensors``."""
+    found, fabric = data.find_photos(request.data), training.fabric_for(request)
     run, config = training.open_run(request, Config, lambda c: 50_000)
-    kept_out, paths = split(data.find_photos(request.data), config.holdout, run.seed)
+    kept_out, paths = data.split(found, config.holdout, run.seed)
     photos = data.Photos(paths, lambda image: _shrink(image, config))
-    fabric = training.fabric_for(request)
     torch.manual_seed(run.seed)
     plain = _build(config)
     if config.init and not run.resumed:

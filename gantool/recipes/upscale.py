@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from gantool.loading import read_state, save_model
 from torch import Tensor
 
 from gantool import data, training
+from gantool.loading import read_state, save_model
 from gantool.models.srvgg import SRVGGNetCompact
 from gantool.ops.resize import matlab_resize, resize
 from gantool.training import Ema, Loop, TrainRequest, param
@@ -41,11 +41,10 @@ class Config:
 
 def train(request: TrainRequest) -> Path:
     """Train or go on training; returns the path of ``model.safetensors``."""
+    found, fabric = data.find_photos(request.data), training.fabric_for(request)
     run, config = training.open_run(request, Config, lambda c: 100_000)
-    paths = data.find_photos(request.data)
-    kept_out, paths = _split(paths, config.holdout, run.seed)
+    kept_out, paths = data.split(found, config.holdout, run.seed)
     photos = data.Photos(paths, lambda image: _pair(image, config))
-    fabric = training.fabric_for(request)
     torch.manual_seed(run.seed)
     plain = SRVGGNetCompact(num_feat=config.width, num_conv=config.depth, upscale=config.scale)
     if config.init and not run.resumed:
@@ -83,13 +82,6 @@ def train(request: TrainRequest) -> Path:
     for path in photos.bad:
         request.warn(f"left out: {path} (unreadable or smaller than a crop)")
     return run.model
-
-
-def _split(paths: list[Path], count: int, seed: int) -> tuple[list[Path], list[Path]]:
-    """(held out, trained on): a seeded choice that never takes more than a tenth."""
-    count = min(count, len(paths) // 10)
-    chosen = set(data.step_rng(seed, 3).permutation(len(paths))[:count].tolist())
-    return [paths[i] for i in sorted(chosen)], [p for i, p in enumerate(paths) if i not in chosen]
 
 
 def _pair(image: np.ndarray, config: Config) -> tuple[np.ndarray, np.ndarray] | None:

@@ -10,7 +10,7 @@ import torch
 
 from gantool import training
 from gantool.loading import load_net, read_state, row_of
-from gantool.recipes import colorize, upscale
+from gantool.recipes import colorize
 from gantool.training import TrainRequest
 
 SMALL = {
@@ -114,10 +114,3 @@ def test_chroma_loss_weighs_saturated_pixels_more():
     plain = colorize.chroma_loss(gray_miss, ab, 0), colorize.chroma_loss(color_miss, ab, 0)
     assert plain[0] == pytest.approx(float(plain[1]))
     assert colorize.chroma_loss(color_miss, ab, 1) > colorize.chroma_loss(gray_miss, ab, 1)
-
-
-def test_split_never_takes_more_than_a_tenth():
-    paths = [Path(f"{i}.png") for i in range(30)]
-    held, rest = upscale._split(paths, 16, 0)
-    assert len(held) == 3 and sorted(held + rest) == sorted(paths)
-    assert upscale._split(paths, 16, 0) == (held, rest)
