@@ -7,8 +7,10 @@ that :func:`gantool.media.probe.probe` found, with accurate rounding and full ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,6 @@ class _Reader:
         self.threads, self.keep_partial = threads, keep_partial
         self.whole = start <= 0 and duration is None
         self.seeks = start > 0
-        # Half a tick of tolerance, so that 0.04 s finds the frame at 1/25 s.
         self.first_pts = self._ticks(start) if start > 0 else None
         self.end_pts = None if duration is None else self._ticks(max(start, 0.0) + duration)
         self.reformatter = VideoReformatter()
@@ -214,7 +215,9 @@ class _Reader:
         return InputError(what, self.path, "Copy it again, or use --keep-partial to keep the part before")
 
     def _ticks(self, seconds: float) -> int:
-        return round((seconds + float(self.info.origin)) / float(self.info.time_base))
+        """The first tick at or after a time; a hundredth of a tick may be missing to it."""
+        exact = Fraction(seconds).limit_denominator(1_000_000) + self.info.origin
+        return math.ceil(exact / self.info.time_base - Fraction(1, 100))
 
     def _seconds(self, pts: int) -> float:
         return float(pts * self.info.time_base - self.info.origin)

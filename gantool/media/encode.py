@@ -25,7 +25,7 @@ from gantool.errors import EncoderError
 from gantool.media.decode import FULL, LIMITED
 from gantool.media.encoders import explained, plan_picture
 from gantool.media.gif import palette_frame
-from gantool.media.marks import check_tags, finish_mark, kept_tags, marked_tags
+from gantool.media.marks import check_tags, finish_mark, kept_tags, marked_tags, muxer_options
 from gantool.media.probe import VideoInfo
 from gantool.media.rhythm import even_clock
 from gantool.media.tracks import CopiedTracks, NoTracks, Tracks, moved_chapters
@@ -178,14 +178,13 @@ class VideoWriter:
             self._encode(picture, pts, duration)
             self._mux_pictures(self._guard(self.stream.encode, None))
             self._copy_tracks(self._end_of_sound(pts + duration))
-            tags = dict(self.output.metadata)
+            tags = {} if self.plan.muxer == "gif" else dict(self.output.metadata)
             self._guard(self.output.close)
             self.closed = True
             self.tracks.close()
             self._guard(finish_mark, self.path, self.plan.muxer, self.provenance)
-            if self.plan.muxer != "gif":
-                for sentence in check_tags(self.path, tags, self.info.sar):
-                    self.warn(sentence)
+            for sentence in check_tags(self.path, tags, self.info.sar):
+                self.warn(sentence)
         except BaseException:
             self.abort()
             raise
@@ -201,18 +200,18 @@ class VideoWriter:
 
     def _open(self, threads: int) -> None:
         muxer = self.plan.muxer
-        options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
-        if muxer in ("matroska", "webm"):
-            options["default_mode"] = "passthrough"  # or it would mark tracks as default by itself
+        source = self.tracks.source.metadata if isinstance(self.tracks, CopiedTracks) else {}
         url = "file:" + os.path.abspath(self.path)  # noqa: PTH100 - resolve() would follow links
-        opened = {"format": muxer, "container_options": options, "metadata_errors": "surrogateescape"}
+        opened = {
+            "format": muxer,
+            "container_options": muxer_options(muxer, source),
+            "metadata_errors": "surrogateescape",
+        }
         self.output = self._guard(av.open, url, "w", **opened)
         self.stream = self._add_picture(threads)
         self._guard(self.tracks.attach, self.output)
-        source: dict[str, str] = {}
         if isinstance(self.tracks, CopiedTracks):
             original = self.tracks.picture
-            source = self.tracks.source.metadata
             self.stream.metadata.update(kept_tags(original.metadata))
             self.stream.disposition = original.disposition
             self.output.set_chapters(moved_chapters(self.tracks.source.chapters(), self.start, self.end))
@@ -229,8 +228,8 @@ class VideoWriter:
         stream.width, stream.height, stream.pix_fmt = plan.width, plan.height, plan.pix_fmt
         stream.thread_count = threads
         stream.codec_context.time_base = plan.time_base
+        stream.sample_aspect_ratio = info.sar
         if plan.muxer != "gif":
-            stream.sample_aspect_ratio = info.sar
             stream.colorspace, stream.color_range = _BT709, LIMITED
             stream.color_primaries = info.primaries if info.primaries > _UNSPECIFIED else _BT709
             stream.color_trc = info.transfer if info.transfer > _UNSPECIFIED else _BT709

@@ -36,6 +36,18 @@ def kept_tags(tags: dict[str, str]) -> dict[str, str]:
     }
 
 
+def muxer_options(muxer: str, tags: dict[str, str]) -> dict[str, str]:
+    """Options of the container that keep what the source says: its tags and which tracks are default."""
+    if muxer in ("matroska", "webm"):
+        return {"default_mode": "passthrough"}  # or the muxer would mark tracks as default by itself
+    if muxer not in ("mp4", "mov"):
+        return {}
+    flags = "+faststart"
+    if any(key.startswith(("com.apple.", "com.android.")) for key in tags):
+        flags += "+use_metadata_tags"  # the form in which cameras write where and with what a film was made
+    return {"movflags": flags}
+
+
 def marked_tags(tags: dict[str, str], muxer: str, provenance: Provenance | None) -> dict[str, str]:
     """The source's tags with the mark added; a comment that was there stays in front."""
     result = kept_tags(tags)

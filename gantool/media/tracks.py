@@ -15,12 +15,14 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from gantool.errors import InputError
+from gantool.media.conversions import Conversion, SoundConversion, conversion
 from gantool.media.marks import kept_tags
 from gantool.media.probe import VideoInfo, open_input, video_stream
-from gantool.media.subtitles import Convert, converted_stream, retyped_packet
 
 _SEEK_FROM = 20  # seconds; before that, reading from the start is as quick
-_SEEK_MARGIN = 10  # seconds before the start, for a subtitle that is still on screen
+_MARGIN = (
+    10  # seconds read before the start for a subtitle still on screen, and after the end for late packets
+)
 
 
 class Tracks(Protocol):
@@ -75,7 +77,7 @@ class CopiedTracks:
         self.source = open_input(info.path)
         self.picture = video_stream(self.source, info.path)
         self.streams: dict[int, Any] = {}
-        self.converters: dict[int, Convert] = {}
+        self.conversions: dict[int, Conversion] = {}
         self.reader: Iterator[Any] | None = None
         self.pending: Any = None
 
@@ -120,23 +122,27 @@ class CopiedTracks:
                 raise ValueError("no codec")
             copy = output.add_stream_from_template(stream, opaque=True)
         except (ValueError, FFmpegError):
-            converted = converted_stream(output, stream) if stream.type == "subtitle" else None
+            converted = conversion(output, stream)
             if converted is None:
                 self._leave_out(output, stream)
                 return
-            copy, self.converters[stream.index] = converted
+            if isinstance(converted, SoundConversion):
+                self._say(output, stream, f"it is converted to {converted.name}. Write to .mkv to copy it")
+            copy, self.conversions[stream.index] = converted.stream, converted
         copy.metadata.update(kept_tags(stream.metadata))
         copy.disposition = stream.disposition
         self.streams[stream.index] = copy
 
     def _leave_out(self, output: Any, stream: Any) -> None:
+        self._say(output, stream, "it is left out. Write to .mkv to keep it")
+
+    def _say(self, output: Any, stream: Any, outcome: str) -> None:
         kind = {"audio": "sound track", "subtitle": "subtitle track", "video": "cover picture"}[stream.type]
         codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown codec"
-        remedy = "" if output.format.name == "matroska" else ". Write to .mkv to keep it"
-        self.warn(
-            f"{self.path.name}: {output.format.name} cannot hold the {kind} {stream.index} ({codec}); "
-            f"it is left out{remedy}"
-        )
+        if output.format.name == "matroska":
+            outcome = outcome.split(".")[0]
+        which = f"{kind} {stream.index} ({codec})"
+        self.warn(f"{self.path.name}: {output.format.name} cannot hold the {which}; {outcome}")
 
     def _add_attachment(self, output: Any, stream: Any) -> None:
         try:
@@ -168,21 +174,25 @@ class CopiedTracks:
     def _read(self, shift: Fraction) -> Iterator[Any]:
         if shift > _SEEK_FROM:
             with contextlib.suppress(FFmpegError):
-                self.source.seek(round((shift - _SEEK_MARGIN) * 1_000_000))
-        streams = [self.source.streams[index] for index in self.streams]
+                self.source.seek(round((shift - _MARGIN) * 1_000_000))
         try:
-            for packet in self.source.demux(streams):
+            for packet in self.source.demux([self.source.streams[index] for index in self.streams]):
                 if packet.size == 0 and packet.dts is None:  # the mark at the end of each stream
                     continue
                 if packet.pts is None:
                     packet.pts = packet.dts if packet.dts is not None else round(shift / packet.time_base)
                 if self._inside(packet, shift):
                     yield from self._moved(packet, shift)
+                elif self.end is not None and packet.pts * packet.time_base > self.end + _MARGIN:
+                    break
         except FFmpegError as error:
-            what = f"the sound or subtitles cannot be read to the end: {error.strerror}"
-            raise InputError(
-                what, self.path, "Copy the file again, or use --no-audio --no-subtitles"
-            ) from error
+            what = "the sound or subtitles cannot be read to the end"
+            if not self.tolerant:
+                remedy = "Copy the file again, or use --keep-partial"
+                raise InputError(what, self.path, remedy) from error
+            self.warn(f"{self.path.name}: {what}")
+        for converted in self.conversions.values():
+            yield from converted.flush()
 
     def _inside(self, packet: Any, shift: Fraction) -> bool:
         time = packet.pts * packet.time_base
@@ -201,17 +211,13 @@ class CopiedTracks:
         return True
 
     def _moved(self, packet: Any, shift: Fraction) -> Iterator[Any]:
-        stream = self.streams[packet.stream_index]
         ticks = round(shift / packet.time_base)
         packet.pts -= ticks
         packet.dts = packet.pts if packet.dts is None else packet.dts - ticks
-        convert = self.converters.get(packet.stream_index)
-        if convert is not None:
-            payload = convert(bytes(packet))
-            if not payload:
-                return
-            packet = retyped_packet(packet, payload)
-        packet.stream = stream
+        if packet.stream_index in self.conversions:
+            yield from self.conversions[packet.stream_index].feed(packet)
+            return
+        packet.stream = self.streams[packet.stream_index]
         yield packet
 
 

@@ -11,20 +11,16 @@ import pytest
 from video_makers import (
     PICTURE,
     SOUND,
-    SUBTITLES,
     X264,
+    assert_same_tracks,
     difference,
     ffmpeg,
     make_clip,
     rewrite,
     times,
-    track_packets,
 )
 
-from gantool.media.provenance import Provenance
 from gantool.media.video import VideoWriter, probe, read_frames
-
-MARK = Provenance("colorize", "tiny", "0.1.0")
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +36,6 @@ def plain(folder: Path) -> Path:
 def vfr_clip(path: Path) -> Path:
     ffmpeg(*PICTURE, *SOUND, "-vf", "select='not(mod(n,5))+not(mod(n,7))'", "-fps_mode", "vfr", *X264, path)
     return path
-
-
-def assert_same_tracks(source: Path, target: Path, tolerance: float = 1e-6, shift: float = 0.0) -> None:
-    before, after = track_packets(source), track_packets(target)
-    assert len(before) == len(after)
-    for (kind, language, packets), (kind2, language2, packets2) in zip(before, after, strict=True):
-        assert (kind, language) == (kind2, language2)
-        assert [digest for _, digest in packets] == [digest for _, digest in packets2]
-        moved = np.array([time for time, _ in packets]) - [time for time, _ in packets2]
-        assert np.abs(moved - shift).max() <= tolerance
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
@@ -127,121 +113,6 @@ def test_edit_list_is_honoured(plain: Path, folder: Path) -> None:
     again = list(read_frames(folder / "cut.out.mp4"))
     assert np.abs(times(frames) - times(again)).max() < 1e-4
     assert difference(frames, again) < 2.5
-
-
-def test_all_tracks_with_languages_and_disposition(folder: Path) -> None:
-    (folder / "two.srt").write_text(SUBTITLES)
-    source = folder / "two.mkv"
-    ffmpeg(
-        *(*PICTURE, *SOUND, "-f", "lavfi", "-i", "sine=880:d=2", "-i", folder / "two.srt"),
-        *("-map", "0", "-map", "1", "-map", "2", "-map", "3", *X264, "-c:s", "srt"),
-        *(
-            "-metadata:s:a:0",
-            "language=eng",
-            "-metadata:s:a:1",
-            "language=deu",
-            "-metadata:s:s:0",
-            "language=fra",
-        ),
-        *(
-            "-metadata:s:a:1",
-            "title=Kommentar",
-            "-disposition:a:0",
-            "0",
-            "-disposition:a:1",
-            "default+comment",
-        ),
-        *("-disposition:s:0", "forced", "-metadata", "title=Two tracks", source),
-    )
-    target = folder / "two.out.mkv"
-    _, _, warnings = rewrite(source, target)
-    assert warnings == []
-    assert_same_tracks(source, target)
-    with av.open(str(source)) as before, av.open(str(target)) as after:
-        assert [s.disposition for s in before.streams] == [s.disposition for s in after.streams]
-        assert after.streams.audio[1].metadata["title"] == "Kommentar"
-        assert after.metadata["title"] == "Two tracks"
-
-
-def subtitle_texts(path: Path) -> list[tuple[float, str]]:
-    """(time, words) of the first subtitle track, read by the ffmpeg program."""
-    text = path.with_suffix(".check.srt")
-    ffmpeg("-i", path, "-map", "0:s:0", text)
-    blocks = text.read_text().strip().split("\n\n")
-    return [(block.split("\n")[1].split(" --> ")[0], " ".join(block.split("\n")[2:])) for block in blocks]
-
-
-def test_text_subtitles_change_their_form_with_the_container(folder: Path) -> None:
-    (folder / "text.srt").write_text(SUBTITLES)
-    source = folder / "text.mkv"
-    ffmpeg(
-        *PICTURE, "-i", folder / "text.srt", *X264, "-c:s", "srt", "-metadata:s:s:0", "language=fra", source
-    )
-    _, _, warnings = rewrite(source, folder / "text.mp4")
-    assert warnings == []
-    expected = [("00:00:00,200", "Hello there"), ("00:00:01,200", "Bye")]
-    assert subtitle_texts(folder / "text.mp4") == expected
-    rewrite(folder / "text.mp4", folder / "text2.mkv")
-    assert subtitle_texts(folder / "text2.mkv") == expected
-    assert track_packets(folder / "text2.mkv")[0][:2] == ("subtitle", "fra")
-
-
-def test_what_does_not_fit_is_named(plain: Path, folder: Path) -> None:
-    _, _, warnings = rewrite(plain, folder / "nofit.webm")
-    assert len(warnings) == 1
-    assert "sound track 1 (aac)" in warnings[0]
-    assert ".mkv" in warnings[0]
-
-
-def test_sound_and_subtitles_can_be_left_out(plain: Path, folder: Path) -> None:
-    rewrite(plain, folder / "silent.mp4", audio=False)
-    assert track_packets(folder / "silent.mp4") == []
-
-
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_chapters_titles_and_mark(folder: Path, suffix: str) -> None:
-    notes = folder / "chapters.txt"
-    notes.write_text(
-        ";FFMETADATA1\ntitle=A film\ncomment=old words\n"
-        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=800\ntitle=One\n"
-        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=800\nEND=2000\ntitle=Two\n"
-    )
-    source = folder / f"chapters{suffix}"
-    ffmpeg(*PICTURE, *SOUND, "-i", notes, "-map_metadata", "2", "-map_chapters", "2", *X264, source)
-    target = folder / f"chapters.out{suffix}"
-    _, _, warnings = rewrite(source, target, provenance=MARK)
-    assert warnings == []
-    with av.open(str(target)) as container:
-        tags = {key.lower(): value for key, value in container.metadata.items()}
-        assert tags["title"] == "A film"
-        assert tags["comment"] == "old words\n" + MARK.sentence()
-        starts = [float(c["start"] * c["time_base"]) for c in container.chapters()]
-        assert [c["metadata"]["title"] for c in container.chapters()] == ["One", "Two"]
-        assert starts == pytest.approx([0, 0.8])
-    assert MARK.source_type.encode() in target.read_bytes()
-
-
-def test_no_mark_without_provenance(plain: Path, folder: Path) -> None:
-    rewrite(plain, folder / "unmarked.mp4")
-    data = (folder / "unmarked.mp4").read_bytes()
-    assert b"gantool" not in data
-    assert b"DigitalSourceType" not in data
-
-
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_cover_picture_stays(folder: Path, suffix: str) -> None:
-    cover = folder / "cover.png"
-    ffmpeg("-f", "lavfi", "-i", "color=red:s=32x32:d=1", "-frames:v", "1", cover)
-    source = folder / "covered.mp4"
-    arguments = (*PICTURE, *SOUND, "-i", cover, "-map", "0", "-map", "1", "-map", "2", *X264)
-    ffmpeg(*arguments, "-c:v:1", "png", "-disposition:v:1", "attached_pic", source)
-    assert probe(source).width == 64
-    _, _, warnings = rewrite(source, folder / f"covered.out{suffix}")
-    assert warnings == []
-    with av.open(str(folder / f"covered.out{suffix}")) as container:
-        covers = [s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]
-        assert len(covers) == 1
-        assert covers[0].codec_context.width == 32
 
 
 def test_one_frame(folder: Path) -> None:

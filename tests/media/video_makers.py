@@ -59,6 +59,16 @@ def track_packets(path: Path) -> list[tuple[str, str, list[tuple[float, str]]]]:
         return [(s.type, s.language or "und", packets[s.index]) for s in chosen]
 
 
+def assert_same_tracks(source: Path, target: Path, tolerance: float = 1e-6, shift: float = 0.0) -> None:
+    before, after = track_packets(source), track_packets(target)
+    assert len(before) == len(after)
+    for (kind, language, packets), (kind2, language2, packets2) in zip(before, after, strict=True):
+        assert (kind, language) == (kind2, language2)
+        assert [digest for _, digest in packets] == [digest for _, digest in packets2]
+        moved = np.array([time for time, _ in packets]) - [time for time, _ in packets2]
+        assert np.abs(moved - shift).max() <= tolerance
+
+
 def rewrite(source: Path, target: Path, **options: Any) -> tuple[VideoInfo, list[Frame], list[str]]:
     """Copy a video frame by frame; the source's info, its frames, and the warnings."""
     warnings: list[str] = []
