@@ -50,7 +50,7 @@ def _gantool(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 
 class Signals:
-    """The first Ctrl-C or SIGTERM raises :class:`Stopped` in the main thread; the second ends at once.
+    """The first Ctrl-C, SIGTERM or hang-up raises :class:`Stopped` in the main thread, the second ends all.
 
     The stop is also remembered, so that :meth:`check` raises it again where the first exception was lost
     (inside a callback of a C library) or held back by :meth:`shield`.
@@ -63,7 +63,7 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):
+            for signum in filter(None, (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None))):
                 before = signal.getsignal(signum)
                 # Ignored from birth (a script's background job, nohup): stays ignored.
                 if before is not signal.SIG_IGN:

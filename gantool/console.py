@@ -104,7 +104,7 @@ class Console:
                 from rich.text import Text
 
                 self._bar.console.print(Text.from_ansi(text), soft_wrap=True)
-            else:
+            elif sys.stderr is not None:
                 print(text, file=sys.stderr, flush=True)
 
     def _paint(self, text: str, code: int) -> str:

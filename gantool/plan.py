@@ -253,7 +253,10 @@ def _check_suffix(target: Path, kind: Kind, suffix_for: SuffixFor) -> None:
 
 
 def _real(path: Path) -> str:
-    return os.path.realpath(path)
+    try:
+        return os.path.realpath(path)
+    except FileNotFoundError:  # even that needs to know where we are
+        raise InputError("the working folder is gone", remedy="Change to a folder that exists") from None
 
 
 def _without_repeats(jobs: list[Job], task: str) -> list[Job]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,11 @@ def test_second_run_does_only_the_rest(here, model, capfd):
     refused = call(capfd, "upscale", "in", "-o", "out", "--model", model)
     assert refused.code == ExitCode.OUTPUT and refused.out == ""
     done = call(capfd, "upscale", "in", "-o", "out", "--model", model, "--skip-existing")
-    assert done.code == 0 and done.out == "out/b.upscale.png\n" and "left out 1 input whose output exists" in done.err
+    assert (
+        done.code == 0
+        and done.out == "out/b.upscale.png\n"
+        and "left out 1 input whose output exists" in done.err
+    )
     done = call(capfd, "upscale", "in", "-o", "out", "--model", model, "--skip-existing", "-q")
     assert (done.code, done.out, done.err) == (0, "", "")
 
@@ -133,6 +138,27 @@ def test_jpeg_cannot_hold_transparency(here, model, capfd, monkeypatch):
     done = call(capfd, "upscale", "a.png", "-o", "a.jpg", "--model", model)
     assert done.code == ExitCode.OUTPUT and "transparency (a.jpg)" in done.err
     assert names(here) == ["a.png"]
+
+
+def test_what_a_pipeline_says_stands_in_the_record(here, model, capfd, monkeypatch):
+    from gantool.pipelines import upscale
+
+    real = upscale.build
+
+    def build(*args, warn, **options):
+        pipeline = real(*args, warn=warn, **options)
+
+        def predict(x, context):
+            warn("tiles of 64 px from here on")
+            return pipeline.predict(x, context)
+
+        return replace(pipeline, predict=predict)
+
+    monkeypatch.setattr(upscale, "build", build)
+    photo(here / "a.png")
+    done = call(capfd, "upscale", "a.png", "--model", model, "--json")
+    assert done.records[0]["warnings"] == ["tiles of 64 px from here on"]
+    assert done.err == "gantool: warning: tiles of 64 px from here on (a.png)\n"
 
 
 def test_metadata_can_be_switched_off(here, model, capfd):
@@ -238,6 +264,9 @@ def test_a_stop_ends_the_batch_but_keeps_what_is_done(here, model, capfd, monkey
     monkeypatch.setattr(engine, "run_picture", stops_at_the_second)
     done = call(capfd, "upscale", "in", "-o", "out", "--model", model)
     assert done.code == ExitCode.INTERRUPTED and names(here / "out") == ["a.upscale.png"]
+    assert done.err == (
+        "gantool: error: interrupted. 1 of 3 are done; --skip-existing goes on with the rest.\n"
+    )
 
 
 def test_bug_in_one_job_does_not_end_the_batch(here, model, capfd, monkeypatch):

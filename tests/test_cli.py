@@ -71,7 +71,7 @@ def test_1_bug(here, models, capfd, monkeypatch):
     ("words", "hint"),
     [
         (["colorize"], "no input"),
-        (["colorise", "a.png"], "Did you mean 'colorize'"),
+        (["colorise", "a.png"], "No such command 'colorise'"),
         (["colorize", "a.png", "--modle", "x"], "--model"),
         (["colorize", "a.png", "--strength", "2"], "--strength"),
         (["colorize", "a.png", "--flow", "raft"], "'farneback', 'dis'"),

@@ -165,7 +165,7 @@ def bare(depth: int) -> set[str]:
     return packages(EMPTY_APP.replace("{words}", repr([*["command"] * depth, "--help"])))
 
 
-HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub", "click"}
+HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub"}
 COMMANDS = ["", "colorize", "upscale", "train", "doctor", "models"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 

@@ -194,6 +194,19 @@ def test_special_inputs(here):
     assert len(plan("in").jobs) == 2, "a dangling link in a folder is a job that will fail, not a silent gap"
 
 
+def test_the_working_folder_is_gone(here):
+    put("gone/x.png", "a.png")
+    os.chdir("gone")
+    Path("x.png").unlink()
+    Path("../gone").rmdir()
+    try:
+        with pytest.raises(InputError, match="working folder"):
+            plan(str(here / "a.png"), output="out/")
+        assert plan(str(here / "a.png")).jobs, "full paths need no working folder"
+    finally:
+        os.chdir(here)
+
+
 def test_folder_without_media(here):
     put("in/notes.txt", "in/sub/a.png")
     with pytest.raises(InputError, match="no images or videos") as caught:

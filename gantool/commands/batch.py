@@ -106,7 +106,10 @@ def _run_all(
             tried += 1
             try:
                 record = runner.run(job)
-            except Stopped:
+            except Stopped as stopped:
+                if several:
+                    done = tried - 1 - len(failures)
+                    stopped.remedy = f"{done} of {len(jobs)} are done; --skip-existing goes on with the rest"
                 raise
             except LoadFailed as error:
                 raise error.cause from error

@@ -36,6 +36,7 @@ class Runner:
     def run(self, job: Job) -> Record:
         """Do one job and tell what was done. Raises GantoolError; then nothing bears the target's name."""
         self._warnings = []
+        self._session.warn = self._warner(job)
         began = time.monotonic()
         if job.kind == "image":
             facts = self._picture(job)

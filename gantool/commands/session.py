@@ -52,6 +52,8 @@ class Session:
         self._request = request
         self._console = console
         self._pipeline: Pipeline | None = None
+        # Who hears what the pipeline has to say; each job sets its own.
+        self.warn: Callable[[str], None] = console.warn
         self.device = devices.pick_device(request.hardware.device)
         self.choice = hub.select(
             request.model.model,
@@ -107,7 +109,9 @@ class Session:
                 path = hub.fetch(row, progress=progress)
         net, row = loading.load(row, path, self.device, self.dtype)
         self._console.debug(f"{row.name} on {self.device} in {self.precision} from {path}")
-        return self._request.build(net, row, device=self.device, dtype=self.dtype, warn=self._console.warn)
+        return self._request.build(
+            net, row, device=self.device, dtype=self.dtype, warn=lambda message: self.warn(message)
+        )
 
 
 class LoadFailed(Exception):
