@@ -113,7 +113,7 @@ class _Reader:
             raise InputError("no frame of the video can be decoded", self.path, "Download it again")
         promised = self.info.frames_hint
         if self.whole and promised and self.count < promised and self.info.variable_rate is not None:
-            self.warn(f"{self.path.name}: {self.count} frames were read, the file promised {promised}")
+            self.warn(f"{self.count} frames were read, the file promised {promised}")
 
     def _selected(self) -> Iterator[Frame]:
         for frame in self._decoded():
@@ -164,7 +164,7 @@ class _Reader:
             at = self._seconds(self.last_pts if self.last_pts is not None else (reached or 0))
             if not self.keep_partial:
                 raise self._damage(f"the video is damaged after {at:.2f} s") from error
-            self.warn(f"{self.path.name}: damaged after {at:.2f} s; what comes after it is left out")
+            self.warn(f"damaged after {at:.2f} s; what comes after it is left out")
 
     def _before_start(self, frame: Any) -> bool:
         return self.first_pts is not None and frame.pts is not None and frame.pts < self.first_pts
@@ -174,9 +174,7 @@ class _Reader:
         pts = frame.pts if frame.pts is not None else frame.dts
         if self.last_pts is not None and (pts is None or pts <= self.last_pts):
             if not self.reordered:
-                self.warn(
-                    f"{self.path.name}: some timestamps are missing or repeated; they were spread evenly"
-                )
+                self.warn("some timestamps are missing or repeated; they were spread evenly")
             self.reordered = True
             step = frame.duration or round(1 / (self.info.fps * self.info.time_base))
             # A repeated stamp moves on by one tick only, so that the next good one still fits.
@@ -203,13 +201,13 @@ class _Reader:
         return np.ascontiguousarray(np.rot90(rgb, rotation // 90) if rotation else rgb)
 
     def _announce(self) -> None:
-        name, info = self.path.name, self.info
+        info = self.info
         if info.bits > 8:
-            self.warn(f"{name}: {info.bits}-bit video is read as 8-bit")
+            self.warn(f"{info.bits}-bit video is read as 8-bit")
         if info.alpha and info.codec != "gif":
-            self.warn(f"{name}: the transparency channel is left out")
+            self.warn("the transparency channel is left out")
         if info.interlaced:
-            self.warn(f"{name}: the video is interlaced; deinterlace it first for a better result")
+            self.warn("the video is interlaced; deinterlace it first for a better result")
 
     def _damage(self, what: str) -> InputError:
         return InputError(what, self.path, "Copy it again, or use --keep-partial to keep the part before")

@@ -26,7 +26,7 @@ from gantool.media.decode import FULL, LIMITED
 from gantool.media.encoders import explained, plan_picture
 from gantool.media.gif import palette_frame
 from gantool.media.marks import check_tags, finish_mark, kept_tags, marked_tags, muxer_options
-from gantool.media.probe import VideoInfo
+from gantool.media.probe import ANY_TAGS, VideoInfo
 from gantool.media.rhythm import even_clock
 from gantool.media.tracks import CopiedTracks, NoTracks, Tracks, moved_chapters
 
@@ -202,12 +202,8 @@ class VideoWriter:
         muxer = self.plan.muxer
         source = self.tracks.source.metadata if isinstance(self.tracks, CopiedTracks) else {}
         url = "file:" + os.path.abspath(self.path)  # noqa: PTH100 - resolve() would follow links
-        opened = {
-            "format": muxer,
-            "container_options": muxer_options(muxer, source),
-            "metadata_errors": "surrogateescape",
-        }
-        self.output = self._guard(av.open, url, "w", **opened)
+        options = muxer_options(muxer, source)
+        self.output = self._guard(av.open, url, "w", format=muxer, container_options=options, **ANY_TAGS)
         self.stream = self._add_picture(threads)
         self._guard(self.tracks.attach, self.output)
         if isinstance(self.tracks, CopiedTracks):

@@ -15,6 +15,7 @@ import av
 from av.error import FFmpegError
 
 from gantool.media.gif import add_gif_blocks
+from gantool.media.probe import ANY_TAGS, exact
 
 if TYPE_CHECKING:
     from gantool.media.provenance import Provenance
@@ -77,9 +78,9 @@ def check_tags(path: Path, wanted: dict[str, str], sar: Fraction) -> list[str]:
     """What the container did not take, in sentences, from reading the finished file again."""
     suffix, result = path.suffix, []
     try:
-        with av.open(f"file:{path.absolute()}", metadata_errors="surrogateescape") as container:
+        with av.open(f"file:{path.absolute()}", **ANY_TAGS) as container:
             found = {key.lower() for key in container.metadata}
-            shown = container.streams.video[0].sample_aspect_ratio or Fraction(1)
+            shown = exact(container.streams.video[0].sample_aspect_ratio or Fraction(1))
     except FFmpegError:
         return []
     lost = sorted(key for key in wanted if key.lower() not in found)

@@ -31,6 +31,10 @@ FORMATS = (
 # AVColorSpace -> the names used here. 0 is RGB, 2 unspecified.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 _HDR = {16: "PQ", 18: "HLG"}
+# Tags that are not UTF-8 are carried through byte by byte; PyAV 19 does so by itself.
+ANY_TAGS: dict[str, Any] = (
+    {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 _PATIENCE = 600  # packets tried before a stream counts as undecodable
 
 
@@ -91,7 +95,7 @@ def open_input(path: Path) -> Any:
         return av.open(
             url,
             options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
-            metadata_errors="surrogateescape",
+            **ANY_TAGS,
         )
     except (FFmpegError, OSError, ValueError) as error:
         raise _cannot_open(path, error) from error
@@ -149,29 +153,32 @@ def video_stream(container: Any, path: Path) -> Any:
     return stream
 
 
+def exact(value: Any) -> Fraction:
+    """A rational number of PyAV, whose type depends on the version, as a Fraction."""
+    return Fraction(value.numerator, value.denominator)
+
+
 def orientation(frame: Any) -> tuple[int, bool]:
     """(rotation in degrees counter-clockwise, mirrored) that show a decoded frame as its maker meant it."""
-    for item in frame.side_data:
-        if getattr(item.type, "name", "") != "DISPLAYMATRIX" or len(bytes(item)) < 36:
-            continue
-        a, b, _, c, d, *_ = (value / 65536 for value in struct.unpack("<9i", bytes(item)[:36]))
-        mirrored = a * d - b * c < 0
-        if mirrored:  # the mirror comes first: x -> -x exchanges the sign of the first row
-            a, b = -a, -b
-        quarter = 0 if abs(a) >= abs(b) else 1
-        if quarter == 0:
-            return (0 if a >= 0 else 180), mirrored
-        return (270 if b > 0 else 90), mirrored
-    return 0, False
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None or len(bytes(matrix)) < 36:
+        return 0, False
+    a, b, _, c, d, *_ = (value / 65536 for value in struct.unpack("=9i", bytes(matrix)[:36]))
+    mirrored = a * d - b * c < 0
+    if mirrored:  # the mirror comes first: x -> -x exchanges the sign of the first row
+        a, b = -a, -b
+    if abs(a) >= abs(b):
+        return (0 if a >= 0 else 180), mirrored
+    return (270 if b > 0 else 90), mirrored
 
 
 def _describe(path: Path, container: Any, stream: Any, frame: Any) -> VideoInfo:
     rotation, mirrored = orientation(frame)
     width, height = frame.width, frame.height
-    sar = stream.sample_aspect_ratio or Fraction(1)
+    sar = exact(stream.sample_aspect_ratio or Fraction(1))
     if rotation % 180:
         width, height, sar = height, width, 1 / sar
-    time_base = Fraction(stream.time_base)
+    time_base = exact(stream.time_base)
     fps = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
     count, variable, truncated = _index_facts(stream, path)
     duration = _duration(container, stream, time_base)
@@ -184,7 +191,7 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> VideoInfo:
         path=path,
         width=width,
         height=height,
-        fps=Fraction(fps),
+        fps=exact(fps),
         time_base=time_base,
         duration=duration,
         origin=Fraction(container.start_time or 0, av.time_base) if discontinuous else Fraction(0),
@@ -193,7 +200,7 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> VideoInfo:
         frames_hint=count,
         rotation=rotation,
         mirrored=mirrored,
-        sar=Fraction(sar),
+        sar=sar,
         pix_fmt=frame.format.name,
         bits=max(c.bits for c in frame.format.components) if frame.format.components else 8,
         alpha=any(c.is_alpha for c in frame.format.components),

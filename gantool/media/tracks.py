@@ -17,7 +17,7 @@ from av.stream import Disposition
 from gantool.errors import InputError
 from gantool.media.conversions import Conversion, SoundConversion, conversion
 from gantool.media.marks import kept_tags
-from gantool.media.probe import VideoInfo, open_input, video_stream
+from gantool.media.probe import VideoInfo, exact, open_input, video_stream
 
 _SEEK_FROM = 20  # seconds; before that, reading from the start is as quick
 _MARGIN = (
@@ -92,7 +92,7 @@ class CopiedTracks:
             elif stream.type == "video" and stream.index != self.picture.index:
                 self._add_video(output, stream)
             elif stream.type == "data" and self._is_lost(stream):
-                self.warn(f"{self.path.name}: a data track ({stream.name or 'unknown'}) is not copied")
+                self.warn(f"a data track ({stream.name or 'unknown'}) is not copied")
 
     def packets(self, shift: Fraction, until: Fraction | None) -> Iterator[Any]:
         """Packets up to ``until`` (output time), their timestamps moved by ``shift`` seconds."""
@@ -142,7 +142,7 @@ class CopiedTracks:
         if output.format.name == "matroska":
             outcome = outcome.split(".")[0]
         which = f"{kind} {stream.index} ({codec})"
-        self.warn(f"{self.path.name}: {output.format.name} cannot hold the {which}; {outcome}")
+        self.warn(f"{output.format.name} cannot hold the {which}; {outcome}")
 
     def _add_attachment(self, output: Any, stream: Any) -> None:
         try:
@@ -151,12 +151,12 @@ class CopiedTracks:
             output.add_stream_from_template(stream)
         except (ValueError, FFmpegError):
             name = stream.metadata.get("filename", "unnamed")
-            self.warn(f"{self.path.name}: the attachment {name} is left out. Write to .mkv to keep it")
+            self.warn(f"the attachment {name} is left out. Write to .mkv to keep it")
 
     def _add_video(self, output: Any, stream: Any) -> None:
         """A cover picture is kept, as an attachment in Matroska; further films are not."""
         if not stream.disposition & Disposition.attached_pic:
-            self.warn(f"{self.path.name}: the second video track {stream.index} is not copied")
+            self.warn(f"the second video track {stream.index} is not copied")
         elif output.format.name == "matroska" and stream.codec_context is not None:
             kind = {"mjpeg": "jpg"}.get(stream.codec_context.name, stream.codec_context.name)
             mime = "image/jpeg" if kind == "jpg" else f"image/{kind}"
@@ -190,7 +190,7 @@ class CopiedTracks:
             if not self.tolerant:
                 remedy = "Copy the file again, or use --keep-partial"
                 raise InputError(what, self.path, remedy) from error
-            self.warn(f"{self.path.name}: {what}")
+            self.warn(what)
         for converted in self.conversions.values():
             yield from converted.flush()
 
@@ -225,7 +225,7 @@ def moved_chapters(chapters: list[Any], shift: Fraction, end: Fraction | None) -
     """Chapters of the part of the source between ``shift`` and ``end`` (seconds), on the output's clock."""
     result = []
     for chapter in chapters:
-        base = chapter["time_base"]
+        base = exact(chapter["time_base"])
         first = max(chapter["start"] * base, shift)
         last = chapter["end"] * base
         if end is not None:
