@@ -17,15 +17,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
+from gantool.devices import cpu_threads
 from gantool.inference import Runner, to_array
 from gantool.media.image import Picture
 from gantool.media.video import Frame, VideoInfo, VideoWriter, read_frames
+from gantool.motion import Motion, is_repeat
 from gantool.ops.flow import fill
 from gantool.ops.resize import resize, to_tensor
 from gantool.pipelines import Pipeline
 from gantool.preview import expected_frames, preview
 from gantool.stages import Relay
-from gantool.temporal import Motion, TemporalFilter, TemporalOptions, is_repeat
+from gantool.temporal import TemporalFilter, TemporalOptions
 
 __all__ = ["Progress", "VideoReport", "expected_frames", "preview", "run_picture", "run_video"]
 
@@ -193,13 +195,15 @@ class _VideoJob:
 
     def follow(self, frames: Iterator[Frame]) -> Iterator[_Step]:
         """Frames with their motion, in a thread of its own."""
+        if self.filter is not None:
+            # On a CPU the net has the cores; beside a GPU they are free for the flow of several frames.
+            workers = 1 if self.runner.pipeline.device.type == "cpu" else max(1, min(6, cpu_threads() // 2))
+            for frame, motion in self.filter.track_ahead(frames, lambda frame: frame.rgb, workers):
+                yield _Step(frame, motion, motion.repeat)
+            return
         last: np.ndarray | None = None
         for frame in frames:
-            if self.filter is not None:
-                motion = self.filter.track(frame.rgb)
-                yield _Step(frame, motion, motion.repeat)
-            else:
-                yield _Step(frame, None, is_repeat(frame.rgb, last))
+            yield _Step(frame, None, is_repeat(frame.rgb, last))
             last = frame.rgb
 
     def results(self, steps: Iterator[_Step]) -> Iterator[tuple[np.ndarray, Frame]]:

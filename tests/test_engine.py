@@ -19,6 +19,7 @@ from gantool.engine import run_picture, run_video
 from gantool.errors import DeviceError, EncoderError, InputError, OutputError, Stopped
 from gantool.media.image import Picture
 from gantool.media.video import VideoWriter, probe, read_frames, write_clip
+from gantool.motion import MotionTracker
 from gantool.pipelines import Pipeline
 from gantool.temporal import TemporalOptions
 
@@ -223,8 +224,8 @@ def test_the_first_failure_comes_out_soon(clip, monkeypatch, stage, at):
 
         monkeypatch.setattr(engine, "read_frames", frames)
     elif stage == "flow":
-        track = engine.TemporalFilter.track
-        monkeypatch.setattr(engine.TemporalFilter, "track", lambda self, f: (maybe(), track(self, f))[1])
+        measure = MotionTracker.measure
+        monkeypatch.setattr(MotionTracker, "measure", lambda self, pair: (maybe(), measure(self, pair))[1])
     elif stage in ("predict", "finish"):
         plain = pipeline
 

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from gantool import metrics
+from gantool.motion import Motion, MotionTracker, flow_size, is_repeat
 from gantool.ops import flow as optical
 from gantool.ops.color import join_lab, lightness
 from gantool.ops.resize import to_tensor
-from gantool.temporal import Motion, MotionTracker, TemporalFilter, TemporalOptions, flow_size, is_repeat
+from gantool.temporal import TemporalFilter, TemporalOptions
 
 HEIGHT, WIDTH = 144, 192
 
@@ -165,6 +166,25 @@ def test_repeats_cost_nothing():
     other = frame.copy()
     other[17, 5, 1] ^= 1  # between the rows that are looked at first
     assert not is_repeat(other, frame)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_tracking_ahead_tells_the_same(workers):
+    frames = [view(scene(1), 2 * t) for t in range(5)]
+    frames += [frames[-1].copy(), np.full_like(frames[0], 255), view(scene(1), 12), view(scene(9))]
+    ahead = TemporalFilter("chroma").track_ahead(iter(frames), lambda frame: frame, workers)
+    one_by_one = TemporalFilter("chroma")
+    for frame, (same, motion) in zip(frames, ahead, strict=True):
+        expected = one_by_one.track(frame)
+        assert same is frame
+        assert (motion.repeat, motion.cut, motion.resumed) == (
+            expected.repeat,
+            expected.cut,
+            expected.resumed,
+        )
+        assert (motion.flow is None) == (expected.flow is None)
+        if motion.flow is not None:
+            assert np.array_equal(motion.flow, expected.flow) and np.array_equal(motion.trust, expected.trust)
 
 
 def test_strength_zero_is_the_net_alone_and_strength_one_still_listens_to_it():

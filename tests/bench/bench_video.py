@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from gantool.catalog import Checkpoint, load_catalog
 from gantool.devices import cpu_threads, device_class, pick_device, pick_dtype
 from gantool.engine import run_video
-from gantool.hub import select
+from gantool.hub import fetch, select
 from gantool.loading import load_net
 from gantool.media.video import VideoInfo, probe, write_clip
 from gantool.models.colorizer import ResNetUNet
@@ -60,10 +60,11 @@ def pipeline(task: str, device: torch.device, precision: str, model: str | None)
         row = RANDOM[task]
         dtype = pick_dtype(precision, device, row)
         net = ResNetUNet() if task == "colorize" else SRVGGNetCompact(num_feat=48, num_conv=16, upscale=2)
-        net = net.eval().requires_grad_(False).to(device, dtype, memory_format=torch.channels_last)
+        net = net.eval().requires_grad_(False).to(device, dtype)
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     else:
         choice = select(model, task, catalog=load_catalog(), device_class=device_class(device))
-        row, path = choice.row, choice.path
+        row, path = choice.row, choice.path or fetch(choice.row)
         dtype = pick_dtype(precision, device, row)
         net = load_net(row, path, device, dtype)
     return build(net, row, device=device, dtype=dtype)
