@@ -31,7 +31,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     **dict.fromkeys(
         ["console", "progress", "hub", "cache", "download", "resume", "devices", "loading"], (2, TOOLS)
     ),
-    **dict.fromkeys(["temporal", "stages", "faces", "data", "tensors"], (2, TOOLS)),
+    **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors"], (2, TOOLS)),
     "pipelines": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric"}),
     **dict.fromkeys(["engine", "inference", "preview", "recipes"], (4, TOOLS)),
