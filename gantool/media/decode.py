@@ -111,9 +111,19 @@ class _Reader:
                     "Change --start or --duration",
                 )
             raise InputError("no frame of the video can be decoded", self.path, "Download it again")
-        promised = self.info.frames_hint
-        if self.whole and promised and self.count < promised and self.info.variable_rate is not None:
-            self.warn(f"{self.count} frames were read, the file promised {promised}")
+        if self.whole:
+            self._compare()
+
+    def _compare(self) -> None:
+        """What was read against what the container promised: exact counts, or lengths within a second."""
+        info = self.info
+        if info.variable_rate is not None:
+            if info.frames_hint and self.count < info.frames_hint:
+                self.warn(f"{self.count} frames were read, the file promised {info.frames_hint}")
+        elif info.duration is not None and self.last_pts is not None:
+            end = float((self.last_pts - info.start_pts) * info.time_base + 1 / info.fps)
+            if end < info.duration - 1:
+                self.warn(f"the picture ends after {end:.2f} s, the file promised {info.duration:.2f} s")
 
     def _selected(self) -> Iterator[Frame]:
         for frame in self._decoded():

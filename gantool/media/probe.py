@@ -21,6 +21,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from gantool.errors import InputError
+from gantool.media.wholeness import is_cut_short
 
 # Demuxers that may open a user's file. Play lists (hls, concat, dash, sdp) are left out on purpose: they name
 # other files or addresses. Audio formats are in, so that a sound file gets its own sentence.
@@ -50,8 +51,8 @@ class VideoInfo:
     ``mirrored`` (left and right exchanged). ``sar`` is the pixel aspect as shown. ``matrix`` is bt709, bt601,
     bt2020, fcc or smpte240m; ``tagged`` says whether the file named it or gantool guessed it from the size.
     ``primaries`` and ``transfer`` are the H.273 numbers of the file (2 = not given). ``variable_rate`` is
-    None when it cannot be told without reading the whole file. ``truncated``: the index speaks of bytes
-    beyond the end of the file. ``audio``, ``subtitles``: how many tracks.
+    None when it cannot be told without reading the whole file. ``truncated``: the file speaks of bytes
+    beyond its own end. ``audio``, ``subtitles``: how many tracks.
     """
 
     path: Path | None
@@ -211,7 +212,7 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> VideoInfo:
         transfer=frame.color_trc,
         variable_rate=variable,
         interlaced=bool(frame.interlaced_frame),
-        truncated=truncated,
+        truncated=truncated or is_cut_short(path),
         audio=len(container.streams.audio),
         subtitles=len(container.streams.subtitles),
         container=container.format.name,

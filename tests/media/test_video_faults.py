@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -138,6 +139,26 @@ def test_truncated_is_kept_up_to_the_damage_on_request(ready: Path) -> None:
     assert sound[-1][0] == pytest.approx(again[-1].time, abs=0.07)  # the sound ends with the picture
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".avi"])
+def test_truncated_without_an_index_is_seen_too(tmp_path: Path, suffix: str) -> None:
+    codec = {".webm": ("-c:v", "libvpx", "-c:a", "libvorbis", "-ac", "2"), ".avi": ("-c:v", "mpeg4")}
+    whole = make_clip(tmp_path / f"whole{suffix}", *codec.get(suffix, ()))
+    assert not probe(whole).truncated
+    assert len(list(read_frames(whole))) == 50
+    path = tmp_path / f"short{suffix}"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    with pytest.raises(InputError, match="ends before its last frame"):
+        next(read_frames(path))
+    assert 10 < len(list(read_frames(path, keep_partial=True))) < 50
+
+
+def test_shorter_than_promised_is_a_warning(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "whole.mkv")
+    warnings: list[str] = []
+    list(read_frames(path, replace(probe(path), duration=9.0), warn=warnings.append))
+    assert warnings == ["the picture ends after 2.00 s, the file promised 9.00 s"]
+
+
 def damaged(ready: Path) -> Path:
     data = bytearray(ready.read_bytes())
     middle = len(data) // 2
@@ -180,8 +201,6 @@ def test_size_change_is_refused_with_its_time(tmp_path: Path) -> None:
 
 
 def test_fewer_frames_than_promised_is_a_warning(plain: Path) -> None:
-    from dataclasses import replace
-
     warnings: list[str] = []
     info = replace(probe(plain), frames_hint=60)
     assert len(list(read_frames(plain, info, warn=warnings.append))) == 50
