@@ -304,26 +304,6 @@ def test_values_that_are_no_numbers_never_become_pixels(clip, value):
         run_picture(Picture(numbered(1)[0]), late)
 
 
-def hungry(room: int, seen: list[int]) -> Pipeline:
-    def predict(x, context):
-        seen.append(len(x))
-        if len(x) > room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return x * 1.0
-
-    return Pipeline("colorize", "hungry", predict, lambda x, y: y, CPU)
-
-
-def test_batches_shrink_when_memory_runs_out(clip):
-    seen: list[int] = []
-    report, frames = run(clip(16), hungry(2, seen), batch_size=8)
-    assert report.frames == len(frames) == 16
-    assert seen[:4] == [8, 4, 2, 2] and max(seen[2:]) == 2
-    assert len(report.warnings) == 2 and "batch" in report.warnings[1]
-    with pytest.raises(DeviceError, match="--render-size"):
-        run(clip(4), hungry(0, []))
-
-
 # ---- memory
 
 MEASURE = """
