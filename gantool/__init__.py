@@ -12,9 +12,10 @@ Nothing heavy is imported until one of them is called.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from os import PathLike
 
     import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     ImageLike = TypeVar("ImageLike", np.ndarray, Image)
 
 __all__ = ["colorize", "load", "run_video", "upscale"]
+
+_TASKS = ("colorize", "upscale")
 
 
 def __getattr__(name: str) -> Any:
@@ -53,17 +56,20 @@ def load(
     from importlib import import_module
 
     from gantool import catalog, devices, hub, loading
+    from gantool.errors import UsageError
 
+    if task not in _TASKS:
+        raise UsageError(f"unknown task '{task}'", remedy=f"Tasks are {' and '.join(_TASKS)}")
     target = devices.pick_device(device)
-    kind = devices.device_class(target)
-    scale = options.get("scale")
-    choice = hub.select(model, task, catalog=catalog.load_catalog(), device_class=kind, scale=scale)
-    row, path = choice.row, choice.path or hub.fetch(choice.row)
-    dtype = devices.pick_dtype(precision, target, row)
-    if row.arch:
-        net = loading.load_net(row, path, target, dtype)
-    else:
-        net, row = loading.load_foreign(path, target, dtype)
+    choice = hub.select(
+        model,
+        task,
+        catalog=catalog.load_catalog(),
+        device_class=devices.device_class(target),
+        scale=options.get("scale"),
+    )
+    dtype = devices.pick_dtype(precision, target, choice.row)
+    net, row = loading.load(choice.row, choice.path or hub.fetch(choice.row), target, dtype)
     build = import_module(f"gantool.pipelines.{task}").build
     return build(net, row, device=target, dtype=dtype, **options)
 
@@ -72,21 +78,31 @@ def colorize(image: ImageLike, *, pipeline: Pipeline | None = None, **options: A
     """Colour a picture; its lightness is kept.
 
     Args:
-        image: uint8 or uint16 array (H,W), (H,W,3) or (H,W,4), RGB; or a PIL image.
-        pipeline: one of :func:`load`; None loads the model anew on every call.
-        options: those of :func:`load`.
+        image: an array (H,W), (H,W,1), (H,W,3) or (H,W,4) of uint8 or uint16, RGB; or a PIL image, which is
+            turned upright if its EXIF block says so.
+        pipeline: one of :func:`load`, for many pictures; None loads the model anew on every call.
+        options: those of :func:`load`, when there is no ``pipeline``.
 
     Returns:
-        The same kind: an array (H,W,3|4) of the same dtype, or a PIL image.
+        The same kind: an array (H,W,3) or (H,W,4) of the same depth, or a PIL image (8 bits a channel).
+
+    Raises:
+        GantoolError: of the kind that the command line would end with.
     """
-    return _run(image, pipeline or load("colorize", **options))
+    return _run("colorize", image, pipeline, options)
 
 
 def upscale(
-    image: ImageLike, scale: float = 4, *, pipeline: Pipeline | None = None, **options: Any
+    image: ImageLike, scale: float | None = None, *, pipeline: Pipeline | None = None, **options: Any
 ) -> ImageLike:
-    """Enlarge a picture ``scale`` times; arguments and result as in :func:`colorize` (grey stays grey)."""
-    return _run(image, pipeline or load("upscale", scale=scale, **options))
+    """Enlarge a picture; arguments, result and errors as in :func:`colorize`, but grey stays grey.
+
+    Args:
+        scale: output side / input side; None for the model's own, which is 4 for ``auto``.
+    """
+    if scale is not None:
+        options["scale"] = scale
+    return _run("upscale", image, pipeline, options)
 
 
 def run_video(
@@ -94,64 +110,79 @@ def run_video(
     target: str | PathLike[str],
     task: str = "colorize",
     *,
-    temporal: str = "online",
-    flow: str = "farneback",
+    temporal: Literal["off", "online"] | None = None,
+    flow: Literal["farneback", "dis"] = "farneback",
+    start: float = 0.0,
+    duration: float | None = None,
     overwrite: bool = False,
+    encoder: Mapping[str, Any] | None = None,
+    warn: Callable[[str], None] | None = None,
     pipeline: Pipeline | None = None,
     **options: Any,
 ) -> VideoReport:
-    """Run a task over a whole video; sound, subtitles and timestamps are kept.
+    """Run a task over a video; sound, subtitles and timestamps are kept.
 
     Args:
-        temporal, flow: as ``--temporal`` and ``--flow``.
+        temporal, flow: as ``--temporal`` and ``--flow``; None is online for colorize, off for upscale.
+        start, duration: the part of the source to do, in seconds.
         overwrite: replace an existing target; otherwise it is refused and left as it is.
-        options: those of :func:`load`.
+        encoder: options of ``gantool.media.video.VideoWriter``: crf, codec, preset, pix_fmt, audio, ...
+        warn: told each sentence of the report's warnings as it comes up.
+        pipeline, options: as in :func:`colorize`.
 
     Raises:
-        GantoolError: then nothing bears the target's name.
+        GantoolError: then nothing bears the target's name that did not before.
     """
     from pathlib import Path
 
     from gantool import engine
+    from gantool.errors import OutputError, UsageError
     from gantool.media import files, provenance, video
     from gantool.temporal import TemporalOptions
 
-    info = video.probe(Path(source))
-    ready = pipeline or load(task, **options)
-    steady = TemporalOptions(flow=flow) if temporal == "online" else None
-    mark = provenance.Provenance(ready.task, ready.model, __getattr__("__version__"))
-    with files.atomic(Path(target), overwrite=overwrite) as temporary:
-        return engine.run_video(info, temporary, ready, temporal=steady, writer={"provenance": mark})
+    if temporal not in (None, "off", "online") or flow not in ("farneback", "dis"):
+        remedy = "temporal is off or online, flow is farneback or dis"
+        raise UsageError(f"unknown temporal '{temporal}' or flow '{flow}'", remedy=remedy)
+    info, place = video.probe(Path(source)), Path(target)
+    if place.exists() and place.samefile(source):
+        raise OutputError("the output is the input itself", place, "Give another name")
+    with files.atomic(place, overwrite=overwrite) as temporary:
+        ready = _ready(task, pipeline, options)
+        chroma = ready.blend == "chroma"
+        steady = (temporal or ("online" if chroma else "off")) == "online"
+        mark = provenance.Provenance(ready.task, ready.model, __getattr__("__version__"))
+        return engine.run_video(
+            info,
+            temporary,
+            ready,
+            temporal=TemporalOptions(flow=flow) if steady else None,
+            batch_size=4 if chroma else 1,
+            writer={"provenance": mark, **(encoder or {})},
+            start=start,
+            duration=duration,
+            warn=warn,
+        )
 
 
-def _run(image: Any, pipeline: Pipeline) -> Any:
-    import numpy as np
+def _ready(task: str, pipeline: Pipeline | None, options: dict[str, Any]) -> Pipeline:
+    """The pipeline given, or one loaded with these options; not both."""
+    if pipeline is None:
+        return load(task, **options)
+    if options:
+        from gantool.errors import UsageError
 
+        what = f"{', '.join(options)} cannot change a pipeline that is loaded already"
+        raise UsageError(what, remedy="Give them to gantool.load")
+    return pipeline
+
+
+def _run(task: str, image: Any, pipeline: Pipeline | None, options: dict[str, Any]) -> Any:
     from gantool import engine
-    from gantool.media.image import Picture
+    from gantool.errors import UsageError
+    from gantool.media import in_memory
 
-    array = np.asarray(image if isinstance(image, np.ndarray) else _pil_array(image))
-    gray = array.ndim == 2
-    rgb = np.repeat(array[..., None], 3, axis=2) if gray else np.ascontiguousarray(array[..., :3])
-    alpha = np.ascontiguousarray(array[..., 3]) if not gray and array.shape[2] == 4 else None
-    result = engine.run_picture(Picture(rgb, alpha, gray=gray), pipeline)
-    pixels = result.rgb[..., 0] if result.gray else result.rgb
-    if result.alpha is not None:
-        pixels = np.dstack((result.rgb, result.alpha))
-    if isinstance(image, np.ndarray):
-        return pixels
-    from PIL import Image
-
-    return Image.fromarray(pixels)
-
-
-def _pil_array(image: Any) -> Any:
-    """A PIL image of any mode as an array (H,W), (H,W,3) or (H,W,4)."""
-    import numpy as np
-
-    if image.mode in ("RGB", "RGBA", "L"):
-        return np.asarray(image)
-    if image.mode.startswith("I;16"):
-        return np.asarray(image, dtype=np.uint16)
-    transparent = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
-    return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+    picture = in_memory.picture_of(image)
+    ready = _ready(task, pipeline, options)
+    if ready.task != task:
+        raise UsageError(f"the pipeline is for {ready.task}, not for {task}", remedy=f"Call {ready.task}")
+    return in_memory.same_kind(engine.run_picture(picture, ready), image)

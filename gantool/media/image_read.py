@@ -153,7 +153,7 @@ def _decoded(image: Image.Image, stream: IO[bytes], name: Name, to_srgb: bool) -
     else:
         image.load()
         orientation = exif_block.orientation_of(image)
-        rgb, alpha, gray, icc = _shallow(image, icc, notes)
+        rgb, alpha, gray, icc = shallow(image, icc, notes)
     if bits in (10, 12):
         notes.append(f"{bits}-bit {image.format} read with 8 bits")
     if to_srgb and icc is not None and not is_srgb(icc):
@@ -174,7 +174,7 @@ def _decoded(image: Image.Image, stream: IO[bytes], name: Name, to_srgb: bool) -
     )
 
 
-def _shallow(
+def shallow(
     image: Image.Image, icc: bytes | None, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None, bool, bytes | None]:
     """A loaded 8-bit picture of any mode as rgb (H,W,3), alpha (H,W) or None, gray, profile."""
