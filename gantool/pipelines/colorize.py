@@ -41,7 +41,7 @@ def build(
         raise UsageError(f"--render-size {render_size} is too small", remedy=f"Use at least {multiple}")
 
     def predict(x: Tensor, context: Context) -> Tensor:
-        height, width = render_shape(*x.shape[-2:], render_size, multiple)
+        height, width = render_shape(x.shape[-2], x.shape[-1], render_size, multiple)
         small = resize(x, height, width, "bilinear")
         if row.color == "gray":
             weights = torch.tensor((0.299, 0.587, 0.114), device=x.device).view(1, 3, 1, 1)
@@ -51,7 +51,7 @@ def build(
         return net(shown.to(dtype)).float() * saturation
 
     def finish(x: Tensor, layer: Tensor) -> Tensor:
-        ab = resize(layer, *x.shape[-2:], "bilinear")
+        ab = resize(layer, x.shape[-2], x.shape[-1], "bilinear")
         y = join_lab(lightness(x), ab)
         return y if strength == 1 else x + strength * (y - x)
 

@@ -142,7 +142,7 @@ def _sample(
     low = torch.stack([torch.from_numpy(data.to_chw(pair[0])) for pair in held]).to(device)
     high = torch.stack([torch.from_numpy(data.to_chw(pair[1])) for pair in held]).to(device)
     ours = torch.cat([net(part) for part in low.split(4)]).clamp(0, 1)
-    cubic = resize(low, *high.shape[-2:]).clamp(0, 1)
+    cubic = resize(low, high.shape[-2], high.shape[-1]).clamp(0, 1)
     training.save_grid(
         path, [[training.to_image(t[i]) for t in (cubic, ours, high)] for i in range(min(6, len(held)))]
     )
