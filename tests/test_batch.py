@@ -220,6 +220,13 @@ def test_video_options_reach_the_film(here, model, capfd):
     assert done.code == 0 and probe(Path("g.mkv")).audio == 1
 
 
+def test_the_record_tells_the_size_of_the_file(here, model, capfd):
+    film(here / "f.mp4", frames=2, width=48, height=32)
+    done = call(capfd, "upscale", "f.mp4", "--model", model, "--width", 45, "--height", 31, "--json")
+    assert (done.records[0]["width"], done.records[0]["height"]) == (46, 32)
+    assert "padded" in done.records[0]["warnings"][0] and "padded" in done.err
+
+
 def test_preview(here, model, capfd):
     from gantool.media.image import read_picture
 

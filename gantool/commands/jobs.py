@@ -91,6 +91,7 @@ class Runner:
     def _video(self, job: Job) -> Record:
         from gantool import engine
         from gantool.media import files
+        from gantool.media.video import probe
 
         info, target = self._probed(job), _named(job)
         start, duration = self._span(info)
@@ -115,7 +116,10 @@ class Runner:
                 progress=progress,
                 warn=self._warner(job),
             )
-        height, width = pipeline.output_size(info.height, info.width)
+            height, width = pipeline.output_size(info.height, info.width)
+            with contextlib.suppress(InputError):  # the encoder may have padded odd sides
+                written = probe(temporary)
+                height, width = written.height, written.width
         stages = {name: round(spent, 3) for name, spent in report.stages.items()}
         return {"width": width, "height": height, "frames": report.frames, "stages": stages}
 
