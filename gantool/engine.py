@@ -150,7 +150,13 @@ def run_video(
     job = _VideoJob(pipeline, temporal, batch_size, strength, note)
 
     def write(frames: Iterator[tuple[np.ndarray, Frame]]) -> None:
-        options = {**(writer or {}), "start": start, "duration": duration, "warn": note}
+        options = {
+            **(writer or {}),
+            "start": start,
+            "duration": duration,
+            "keep_partial": keep_partial,
+            "warn": note,
+        }
         with VideoWriter(target, info, width, height, **options) as output:
             for rgb, source in frames:
                 output.write(rgb, source.pts, source.duration)

@@ -18,7 +18,7 @@ from gantool.errors import InputError, OutputError, UsageError
 from gantool.sniff import Kind, kind_of, kind_of_suffix
 
 IMAGE_OUTPUTS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".avif")
-VIDEO_OUTPUTS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
+VIDEO_OUTPUTS = (".mp4", ".mov", ".mkv", ".webm", ".m4v", ".gif")
 TEMPLATE_FIELDS = ("dir", "rel", "stem", "task", "ext")
 _NAME_BYTES_MAX = 255
 

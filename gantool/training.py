@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import importlib
 import json
+import logging
 import platform
 import re
 import time
@@ -274,6 +275,7 @@ def fabric_for(request: TrainRequest) -> Any:
     dtype = pick_dtype(request.precision, device, any_precision)
     precision = {torch.float32: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}[dtype]
     torch.set_num_threads(request.threads or cpu_threads())
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every precision
     devices: Any = [device.index or 0] if device.type == "cuda" else 1
     return Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
 

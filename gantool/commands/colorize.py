@@ -74,4 +74,5 @@ def command(
             saturation=saturation,
         )
 
-    runner.run(Request("colorize", files, model, quality, video, hardware, batch, marks, build), console)
+    request = Request("colorize", files, model, quality, video, hardware, batch, marks, build, to_srgb=True)
+    runner.run(request, console)

@@ -69,7 +69,9 @@ class Runner:
                 raise InputError("standard input is empty", remedy="Pipe one image into gantool")
         else:
             source = job.source
-        picture = image.read_picture(source, max_pixels=self._request.quality.max_pixels)
+        picture = image.read_picture(
+            source, max_pixels=self._request.quality.max_pixels, to_srgb=self._request.to_srgb
+        )
         suffix = _stdout_suffix(picture.format) if job.target is None else job.target.suffix
         # Before the model is loaded: a JPEG cannot hold what this picture has.
         image.check_target(suffix, alpha=picture.transparent, bits=picture.bits)

@@ -20,6 +20,7 @@ class Request:
 
     ``build``: (net, row, device=, dtype=, warn=) -> Pipeline. ``scale``: output scale asked for, by which
     ``--model auto`` chooses among upscalers. ``temporal``, ``batch_size``: the command's own defaults.
+    ``to_srgb``: pictures are brought to sRGB first, because the task makes colours of its own.
     """
 
     task: str
@@ -33,6 +34,7 @@ class Request:
     build: Callable[..., Pipeline]
     scale: float | None = None
     temporal: str = "online"
+    to_srgb: bool = False
     batch_size: int = 4
 
 

@@ -24,7 +24,6 @@ def build(
     dtype: torch.dtype = torch.float32,
     render_size: int = 256,
     saturation: float = 1.0,
-    strength: float = 1.0,
 ) -> Pipeline:
     """The colorize pipeline: its layer is ab (N,2,h,w) in Lab units at render size.
 
@@ -34,8 +33,8 @@ def build(
         net: maps L/100 (or, where ``row.color`` is "gray", luma) (N,1,h,w) to ab (N,2,h,w).
         render_size: short side at which the net works, px; at least ``row.multiple``.
         saturation: factor on a and b, 0 or more.
-        strength: 0 returns the input, 1 the full effect.
     """
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     multiple = max(1, row.multiple)
     if render_size < multiple:
         raise UsageError(f"--render-size {render_size} is too small", remedy=f"Use at least {multiple}")
@@ -52,8 +51,7 @@ def build(
 
     def finish(x: Tensor, layer: Tensor) -> Tensor:
         ab = resize(layer, x.shape[-2], x.shape[-1], "bilinear")
-        y = join_lab(lightness(x), ab)
-        return y if strength == 1 else x + strength * (y - x)
+        return join_lab(lightness(x), ab)
 
     return Pipeline("colorize", row.name, predict, finish, device, blend="chroma")
 

@@ -29,7 +29,6 @@ def build(
     width: int | None = None,
     height: int | None = None,
     tile_px: int | None = None,
-    strength: float = 1.0,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Pipeline:
     """The upscale pipeline: its layer is the detail (N,3,H*s,W*s) that the net adds to a bicubic enlargement.
@@ -39,9 +38,9 @@ def build(
         scale: output side / input side; None for the net's own.
         width, height: output size in px instead of ``scale``; one of the two keeps the aspect.
         tile_px: side of a tile's core, input px (default 512); tiles give what the whole picture gives.
-        strength: 0 returns a bicubic enlargement, 1 the full effect.
         warn: told when a tile had to be made smaller for want of memory.
     """
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     native = row.scale
     overlap = _GENEROUS_OVERLAP if row.radius is None else row.radius
     tile = [tile_px or DEFAULT_TILE_PX]
@@ -71,7 +70,7 @@ def build(
         return run_in_memory(x) - _enlarge(x, native)
 
     def finish(x: Tensor, layer: Tensor) -> Tensor:
-        y = (_enlarge(x, native) + strength * layer).clamp(0, 1)
+        y = (_enlarge(x, native) + layer).clamp(0, 1)
         return resize(y, *size(*x.shape[-2:])).clamp(0, 1)
 
     def size(tall: int, wide: int) -> tuple[int, int]:
