@@ -48,7 +48,7 @@ def load(
         task: "colorize" or "upscale".
         model: as ``--model``: auto, builtin, a name, a path or hf:owner/repo/file.
         device, precision: as on the command line.
-        options: those of ``gantool.pipelines.<task>.build`` (``scale``, ``render_size``, ``saturation``, ...).
+        options: those of ``gantool.pipelines.<task>.build`` (``scale``, ``render_size``, ...).
 
     Raises:
         GantoolError: of the kind that the command line would end with.

@@ -1,4 +1,4 @@
-"""Quality of colorize and upscale on benchmark photographs, beside simple rivals, in one run. Asserts nothing.
+"""Quality of colorize and upscale on benchmark photographs, beside simple rivals. Asserts nothing.
 
     python tests/bench/bench_quality.py colorize PHOTOS --train PHOTOS --peer resnet18_colorizer.pth
     python tests/bench/bench_quality.py upscale HR LR --scale 4 --peer realesr-general-x4v3.pth
