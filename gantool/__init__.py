@@ -74,12 +74,15 @@ def load(
     return build(net, row, device=target, dtype=dtype, **options)
 
 
-def colorize(image: ImageLike, *, pipeline: Pipeline | None = None, **options: Any) -> ImageLike:
+def colorize(
+    image: ImageLike, *, strength: float = 1.0, pipeline: Pipeline | None = None, **options: Any
+) -> ImageLike:
     """Colour a picture; its lightness is kept.
 
     Args:
         image: an array (H,W), (H,W,1), (H,W,3) or (H,W,4) of uint8 or uint16, RGB; or a PIL image, which is
             turned upright if its EXIF block says so.
+        strength: 0..1, how much of the effect; 0 returns the input.
         pipeline: one of :func:`load`, for many pictures; None loads the model anew on every call.
         options: those of :func:`load`, when there is no ``pipeline``.
 
@@ -89,11 +92,16 @@ def colorize(image: ImageLike, *, pipeline: Pipeline | None = None, **options: A
     Raises:
         GantoolError: of the kind that the command line would end with.
     """
-    return _run("colorize", image, pipeline, options)
+    return _run("colorize", image, strength, pipeline, options)
 
 
 def upscale(
-    image: ImageLike, scale: float | None = None, *, pipeline: Pipeline | None = None, **options: Any
+    image: ImageLike,
+    scale: float | None = None,
+    *,
+    strength: float = 1.0,
+    pipeline: Pipeline | None = None,
+    **options: Any,
 ) -> ImageLike:
     """Enlarge a picture; arguments, result and errors as in :func:`colorize`, but grey stays grey.
 
@@ -102,7 +110,7 @@ def upscale(
     """
     if scale is not None:
         options["scale"] = scale
-    return _run("upscale", image, pipeline, options)
+    return _run("upscale", image, strength, pipeline, options)
 
 
 def run_video(
@@ -114,6 +122,7 @@ def run_video(
     flow: Literal["farneback", "dis"] = "farneback",
     start: float = 0.0,
     duration: float | None = None,
+    strength: float = 1.0,
     overwrite: bool = False,
     encoder: Mapping[str, Any] | None = None,
     warn: Callable[[str], None] | None = None,
@@ -128,7 +137,7 @@ def run_video(
         overwrite: replace an existing target; otherwise it is refused and left as it is.
         encoder: options of ``gantool.media.video.VideoWriter``: crf, codec, preset, pix_fmt, audio, ...
         warn: told each sentence of the report's warnings as it comes up.
-        pipeline, options: as in :func:`colorize`.
+        strength, pipeline, options: as in :func:`colorize`.
 
     Raises:
         GantoolError: then nothing bears the target's name that did not before.
@@ -143,6 +152,7 @@ def run_video(
     if temporal not in (None, "off", "online") or flow not in ("farneback", "dis"):
         remedy = "temporal is off or online, flow is farneback or dis"
         raise UsageError(f"unknown temporal '{temporal}' or flow '{flow}'", remedy=remedy)
+    _check_strength(strength)
     info, place = video.probe(Path(source)), Path(target)
     if place.exists() and place.samefile(source):
         raise OutputError("the output is the input itself", place, "Give another name")
@@ -160,8 +170,16 @@ def run_video(
             writer={"provenance": mark, **(encoder or {})},
             start=start,
             duration=duration,
+            strength=strength,
             warn=warn,
         )
+
+
+def _check_strength(strength: float) -> None:
+    if not 0 <= strength <= 1:
+        from gantool.errors import UsageError
+
+        raise UsageError(f"strength {strength} is out of range", remedy="Give a number from 0 to 1")
 
 
 def _ready(task: str, pipeline: Pipeline | None, options: dict[str, Any]) -> Pipeline:
@@ -176,13 +194,14 @@ def _ready(task: str, pipeline: Pipeline | None, options: dict[str, Any]) -> Pip
     return pipeline
 
 
-def _run(task: str, image: Any, pipeline: Pipeline | None, options: dict[str, Any]) -> Any:
+def _run(task: str, image: Any, strength: float, pipeline: Pipeline | None, options: dict[str, Any]) -> Any:
     from gantool import engine
     from gantool.errors import UsageError
     from gantool.media import in_memory
 
-    picture = in_memory.picture_of(image)
+    _check_strength(strength)
+    picture = in_memory.picture_of(image, to_srgb=task == "colorize")
     ready = _ready(task, pipeline, options)
     if ready.task != task:
         raise UsageError(f"the pipeline is for {ready.task}, not for {task}", remedy=f"Call {ready.task}")
-    return in_memory.same_kind(engine.run_picture(picture, ready), image)
+    return in_memory.same_kind(engine.run_picture(picture, ready, strength=strength), image)

@@ -160,6 +160,17 @@ def test_pil_file_upright_with_profile(pipelines, tmp_path, rng):
         assert again.getexif().get(0x0112, 1) == 1 and again.getexif()[0x010F] == "Camera"
 
 
+def test_profile_becomes_srgb_before_colouring(pipelines, rng):
+    """A wide profile is converted for colorize, which makes sRGB colours, and kept by upscale."""
+    from gantool.media.icc import srgb_profile
+
+    other = srgb_profile().replace("sRGB".encode("utf-16-be"), "some".encode("utf-16-be"))
+    photo = Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8))
+    photo.info["icc_profile"] = other
+    assert gantool.upscale(photo, pipeline=pipelines["upscale"]).info["icc_profile"] == other
+    assert gantool.colorize(photo, pipeline=pipelines["colorize"]).info["icc_profile"] == srgb_profile()
+
+
 def test_lightness_is_kept(pipelines, rng):
     """Every gamut-safe mid-grey keeps its lightness to the rounding of 8 bits."""
     import torch
@@ -224,6 +235,8 @@ def test_cut_off_pil_file(pipelines, tmp_path, rng):
 
 def test_refused_requests(pipelines, models, rng, tmp_path):
     picture = rng.integers(0, 256, (8, 8, 3), np.uint8)
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        gantool.colorize(picture, strength=1.5, pipeline=pipelines["colorize"])
     with pytest.raises(UsageError, match="colorize and upscale"):
         gantool.load("colourise")
     with pytest.raises(UsageError, match=r"gantool\.load"):

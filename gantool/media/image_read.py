@@ -160,7 +160,7 @@ def _decoded(image: Image.Image, stream: IO[bytes], name: Name, to_srgb: bool) -
         if bits == 16:
             notes.append("16-bit picture kept in its own colour profile, not converted to sRGB")
         else:
-            rgb, icc = _to_srgb(rgb, icc, gray, notes)
+            rgb, icc = as_srgb(rgb, icc, gray, notes)
     return Picture(
         rgb=exif_block.turned(rgb, orientation),
         alpha=None if alpha is None else exif_block.turned(alpha, orientation),
@@ -195,7 +195,7 @@ def shallow(
     return rgb, alpha, gray, icc
 
 
-def _to_srgb(rgb: np.ndarray, icc: bytes, gray: bool, notes: list[str]) -> tuple[np.ndarray, bytes | None]:
+def as_srgb(rgb: np.ndarray, icc: bytes, gray: bool, notes: list[str]) -> tuple[np.ndarray, bytes | None]:
     try:
         result = np.array(converted(Image.fromarray(rgb), icc))
     except ValueError:

@@ -9,23 +9,24 @@ from PIL import Image
 
 from gantool.errors import InputError
 from gantool.media import exif as exif_block
-from gantool.media.icc import color_space
-from gantool.media.image_read import shallow
+from gantool.media.icc import color_space, is_srgb
+from gantool.media.image_read import as_srgb, shallow
 from gantool.media.picture import Picture
 
 
-def picture_of(image: Any) -> Picture:
+def picture_of(image: Any, *, to_srgb: bool = False) -> Picture:
     """An array or a PIL image as a picture; the argument is left as it is.
 
     Arrays are (H,W), (H,W,1), (H,W,3) or (H,W,4), RGB, uint8 or uint16. A PIL image may have any mode but
-    "F"; it is turned upright where its EXIF block says so; CMYK and Lab become sRGB.
+    "F"; it is turned upright where its EXIF block says so; CMYK and Lab become sRGB, and with ``to_srgb`` so
+    does an 8-bit PIL image that has a colour profile.
 
     Raises InputError for anything else.
     """
     if isinstance(image, np.ndarray):
         return _of_array(image)
     if isinstance(image, Image.Image):
-        return _of_pil(image)
+        return _of_pil(image, to_srgb)
     raise InputError(f"a {type(image).__name__} is not a picture", remedy="Give a numpy array or a PIL image")
 
 
@@ -71,7 +72,7 @@ def _of_array(array: np.ndarray) -> Picture:
     return Picture(np.ascontiguousarray(native[..., :3]), alpha)
 
 
-def _of_pil(image: Image.Image) -> Picture:
+def _of_pil(image: Image.Image, to_srgb: bool) -> Picture:
     if 0 in image.size:
         raise InputError("the picture has no pixels", remedy="Give one that has some")
     try:
@@ -86,13 +87,15 @@ def _of_pil(image: Image.Image) -> Picture:
     else:
         plain = image.convert("RGB") if image.mode in ("HSV", "YCbCr") else image
         rgb, alpha, gray, icc = shallow(plain, icc, [])
+        if to_srgb and icc is not None and not is_srgb(icc):
+            rgb, icc = as_srgb(rgb, icc, gray, [])
     orientation = exif_block.orientation_of(image)
     return Picture(
         exif_block.turned(rgb, orientation),
         None if alpha is None else exif_block.turned(alpha, orientation),
         gray,
         icc=icc,
-        exif=exif_block.carried(image, srgb=False),
+        exif=exif_block.carried(image, srgb=to_srgb and rgb.dtype == np.uint8),
     )
 
 

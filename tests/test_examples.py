@@ -1,0 +1,139 @@
+"""Every file of examples/ is run or read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cli_kit
+import numpy as np
+import pytest
+from PIL import Image
+
+from gantool.errors import ExitCode
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs an example in a folder of its own, where ``gantool`` is the one under test."""
+    program = tmp_path / "bin" / "gantool"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gantool "$@"\n')
+    program.chmod(0o755)
+    work = tmp_path / "work"
+    work.mkdir()
+    environment = {
+        **os.environ,
+        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(EXAMPLES.parent),
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "GANTOOL_DEVICE": "cpu",
+    }
+
+    def run(script: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        # By its own first line, as a user would: that needs the executable bit, too.
+        command = [str(EXAMPLES / script), *words]
+        return subprocess.run(
+            command, cwd=work, env=environment | env, capture_output=True, text=True, check=False
+        )
+
+    run.work = work  # type: ignore[attr-defined]
+    return run
+
+
+def test_each_example_is_tested():
+    tested = {"colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh"}
+    tested |= {"make_clip.py", "old-film.mp4", "photo.jpg"}
+    assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == tested
+
+
+def test_colorize_folder(shell):
+    cli_kit.photo(shell.work / "old photos/a.png")
+    cli_kit.film(shell.work / "old photos/deep/b.mp4", frames=2, sound=True)
+    done = shell("colorize-folder.sh", "old photos", "colored")
+    assert done.returncode == 0, done.stderr
+    assert cli_kit.names(shell.work / "colored") == ["a.colorize.png", "deep", "deep/b.colorize.mp4"]
+    # Once more: what is there stays, and the bad file that came along is told.
+    before = (shell.work / "colored/a.colorize.png").stat().st_mtime_ns
+    (shell.work / "old photos/bad.png").write_bytes(b"not a picture")
+    cli_kit.photo(shell.work / "old photos/c.png")
+    again = shell("colorize-folder.sh", "old photos", "colored")
+    assert again.returncode == ExitCode.PARTIAL and "bad.png" in again.stderr
+    made = ["a.colorize.png", "c.colorize.png", "deep", "deep/b.colorize.mp4"]
+    assert cli_kit.names(shell.work / "colored") == made
+    assert (shell.work / "colored/a.colorize.png").stat().st_mtime_ns == before
+
+
+def test_upscale_loop(shell):
+    cli_kit.photo(shell.work / "my photo.png", 24, 16)
+    (shell.work / "bad.png").write_bytes(b"not a picture")
+    done = shell("upscale-loop.sh", "2", "my photo.png", "bad.png")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == ["my photo.upscale.png", "1 of 2 failed"]
+    assert (shell.work / "failed.txt").read_text() == "bad.png\n"
+    with Image.open(shell.work / "my photo.upscale.png") as made:
+        assert made.size == (48, 32)
+
+
+def test_train_your_own(shell):
+    for number in range(20):
+        cli_kit.photo(shell.work / f"photos/{number}.png", 240, 200, gray=False)
+    cli_kit.photo(shell.work / "small.png", 24, 16, gray=False)
+    done = shell("train-your-own.sh", "photos", "small.png", STEPS="2")
+    assert done.returncode == 0, done.stderr
+    assert (shell.work / "run/model.safetensors").is_file()
+    with Image.open(shell.work / "small.upscale.png") as made:
+        assert made.size == (48, 32)
+
+
+@pytest.mark.parametrize("script", ["colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh"])
+def test_scripts_say_what_they_want(shell, script):
+    done = shell(script)
+    assert done.returncode != 0 and done.stderr
+    assert cli_kit.names(shell.work) == []
+
+
+def test_make_clip(shell, tmp_path):
+    """The committed film and photo are what the script makes."""
+    from gantool.media.video import probe, read_frames
+
+    pytest.importorskip("skimage", reason="the script's photographs come with scikit-image")
+    folder = tmp_path / "made"
+    folder.mkdir()
+    shutil.copy(EXAMPLES / "make_clip.py", folder)
+    done = subprocess.run(
+        [sys.executable, str(folder / "make_clip.py")],
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made, committed = probe(folder / "old-film.mp4"), probe(EXAMPLES / "old-film.mp4")
+    for name in ("width", "height", "fps", "time_base", "pix_fmt", "matrix", "audio", "codec"):
+        assert getattr(made, name) == getattr(committed, name), name
+    frames = [np.stack([f.rgb for f in read_frames(info.path)]) for info in (made, committed)]
+    assert frames[0].shape == frames[1].shape == (120, 240, 320, 3)
+    difference = np.abs(frames[0].astype(np.int16) - frames[1])
+    assert difference.mean() < 2  # another encoder's rounding, not another film
+    with Image.open(folder / "photo.jpg") as photo, Image.open(EXAMPLES / "photo.jpg") as there:
+        assert photo.size == there.size and photo.mode == there.mode == "RGB"
+        assert np.abs(np.asarray(photo, np.int16) - np.asarray(there)).mean() < 1
+
+
+def test_old_film():
+    """Grey, with sound, five seconds."""
+    from gantool.media.video import probe, read_frames
+
+    info = probe(EXAMPLES / "old-film.mp4")
+    assert info.audio == 1 and info.duration == pytest.approx(5.005, abs=0.05)
+    frame = next(iter(read_frames(EXAMPLES / "old-film.mp4"))).rgb.astype(int)
+    assert np.ptp(frame, axis=2).max() <= 2
+    assert sum(path.stat().st_size for path in EXAMPLES.iterdir() if path.is_file()) < 1_000_000
