@@ -1,0 +1,103 @@
+"""The upscale pipeline: sizes, exact tiles, value ranges, and smaller tiles when memory runs out."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gantool.catalog import Checkpoint
+from gantool.errors import DeviceError
+from gantool.models.srvgg import SRVGGNetCompact
+from gantool.pipelines.upscale import build, output_size
+
+CPU = torch.device("cpu")
+
+
+def row(**values) -> Checkpoint:
+    return Checkpoint(**{"name": "test", "task": "upscale", "scale": 2, "radius": 5, **values})
+
+
+def net(scale: int = 2) -> SRVGGNetCompact:
+    torch.manual_seed(1)
+    return SRVGGNetCompact(num_feat=8, num_conv=3, upscale=scale).eval()
+
+
+class Nearest(nn.Module):
+    """Doubles every pixel; fails for lack of memory above ``most`` pixels a side."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        super().__init__()
+        self.most, self.seen = most, []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x)
+        if max(x.shape[-2:]) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+@pytest.mark.parametrize("size", [(33, 71), (64, 65), (130, 40)])
+def test_tiles_equal_the_whole_for_odd_sizes(size):
+    x = torch.rand(1, 3, *size)
+    with torch.no_grad():
+        whole = build(net(), row(), device=CPU, tile_px=4096)(x)
+        tiled = build(net(), row(), device=CPU, tile_px=16)(x)
+    assert (whole - tiled).abs().max() < 1e-6  # far below 1/255
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (60, 42)),
+        ({"scale": 3.0}, (90, 63)),
+        ({"scale": 2.5}, (75, 52)),
+        ({"scale": 0.5}, (15, 10)),
+        ({"width": 100}, (143, 100)),
+        ({"height": 100}, (100, 70)),
+        ({"width": 11, "height": 13}, (13, 11)),
+    ],
+)
+def test_output_sizes(options, expected):
+    pipeline = build(net(), row(), device=CPU, **options)
+    assert pipeline.output_size(30, 21) == expected
+    with torch.no_grad():
+        y = pipeline(torch.rand(1, 3, 30, 21))
+    assert y.shape[-2:] == expected and y.min() >= 0 and y.max() <= 1
+
+
+def test_native_scale_is_the_net_itself():
+    model, x = net(), torch.rand(1, 3, 20, 24)
+    with torch.no_grad():
+        assert torch.allclose(build(model, row(), device=CPU)(x), model(x).clamp(0, 1), atol=1e-6)
+
+
+def test_value_range_and_multiple():
+    model, x = Nearest(), torch.rand(1, 3, 13, 18)
+    y = build(model, row(value_range=255.0, multiple=8), device=CPU)(x)
+    assert torch.allclose(y, x.repeat_interleave(2, 2).repeat_interleave(2, 3), atol=1e-6)
+    assert model.seen[0].shape[-2:] == (16, 24) and model.seen[0].max() > 2
+
+
+def test_out_of_memory_halves_the_tile_and_says_so():
+    model, said = Nearest(most=80), []
+    x = torch.rand(1, 3, 150, 150)
+    y = build(model, row(), device=CPU, warn=said.append)(x)
+    assert torch.allclose(y, x.repeat_interleave(2, 2).repeat_interleave(2, 3), atol=1e-6)
+    assert said and "--tile-px" in said[-1]
+
+
+def test_out_of_memory_at_last_is_a_device_error():
+    with pytest.raises(DeviceError, match="smallest tile"):
+        build(Nearest(most=1), row(), device=CPU)(torch.rand(1, 3, 200, 200))
+
+
+def test_other_errors_are_not_taken_for_memory():
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        build(Broken(), row(), device=CPU)(torch.rand(1, 3, 8, 8))
+
+
+def test_output_size_never_reaches_zero():
+    assert output_size(1, 1, 0.1, None, None) == (1, 1)
