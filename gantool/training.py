@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -132,6 +132,7 @@ class Run:
     seed: int
     config: dict[str, Any]
     resumed: bool
+    lock: IO[str] | None = None  # held open while this process writes to the folder
 
     @property
     def last(self) -> Path:
@@ -165,6 +166,7 @@ def open_run(request: TrainRequest, kind: type[T], default_steps: Callable[[T], 
         request.out.mkdir(parents=True, exist_ok=True)
         steps = default_steps(config) if request.steps is None else request.steps
         run = Run(request.out, steps, request.seed, dataclasses.asdict(config), False)  # type: ignore[call-overload]
+        run.lock = _locked(run.folder)
         _write_config(run, request.task)
         return run, config
     path = request.resume / "config.json"
@@ -179,10 +181,27 @@ def open_run(request: TrainRequest, kind: type[T], default_steps: Callable[[T], 
         raise UsageError("--set cannot change a run that goes on", remedy="Start a new run with -o")
     config = configure(kind, {k: str(v) for k, v in saved["settings"].items()})
     steps = saved["steps"] if request.steps is None else request.steps
-    run = Run(request.resume, steps, saved["seed"], saved["settings"], True)
+    run = Run(request.resume, steps, saved["seed"], saved["settings"], True, _locked(request.resume))
     if steps != saved["steps"]:
         _write_config(run, request.task)
     return run, config
+
+
+def _locked(folder: Path) -> IO[str] | None:
+    """Make sure that no other process trains into this folder; the lock ends with the process."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    file = (folder / "log.jsonl").open("a", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise OutputError(
+            "another training is writing to this run", folder, "Wait for it or stop it"
+        ) from None
+    return file
 
 
 def _write_config(run: Run, task: str) -> None:
@@ -339,6 +358,8 @@ class Loop:
         if self.stop % self.sample_every and self.start < self.stop:
             self._sample(self.stop)
             self.save(self.stop)
+        if self.run.lock is not None:
+            self.run.lock.close()
 
     def report(self, step: int, **values: Tensor | float) -> None:
         """Losses of one step; they are averaged until the next log line.

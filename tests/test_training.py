@@ -127,8 +127,14 @@ def test_run_folders_are_not_mixed_up(tmp_path):
     with pytest.raises(InputError, match=r"last\.ckpt"):
         training.open_run(again, Config, lambda c: 99)
     run.last.write_bytes(b"")
+    with pytest.raises(OutputError, match="another training"):
+        training.open_run(again, Config, lambda c: 99)
+    assert run.lock is not None
+    run.lock.close()
     resumed, config = training.open_run(again, Config, lambda c: 99)
     assert resumed.steps == 10 and resumed.resumed and config == Config()
+    assert resumed.lock is not None
+    resumed.lock.close()
     again.task = "colorize"
     with pytest.raises(UsageError, match="of task upscale"):
         training.open_run(again, Config, lambda c: 99)

@@ -161,7 +161,7 @@ def _export(run: training.Run, config: Config, state: dict[str, Tensor], request
         args={"num_feat": config.width, "num_conv": config.depth, "upscale": config.scale},
         scale=config.scale,
         radius=config.depth + 2,
-        dtypes=("bf16", "fp16"),
+        dtypes=("bf16",),
         licence="as the training data",
         summary=f"trained for x{config.scale} by gantool train --task upscale",
         made=f"steps {run.steps}, seed {run.seed}, {dataclasses.asdict(config)}",
