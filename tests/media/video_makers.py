@@ -15,7 +15,9 @@ from gantool.media.video import Frame, VideoInfo, VideoWriter, probe, read_frame
 
 SIZE = "64x48"
 SUBTITLES = "1\n00:00:00,200 --> 00:00:01,000\nHello <i>there</i>\n\n2\n00:00:01,200 --> 00:00:01,900\nBye\n"
-PICTURE = ("-f", "lavfi", "-i", f"gradients=s={SIZE}:r=25:d=2:speed=0.1:seed=3:n=4")
+# Every colour and point is named: the source draws at random, whatever its seed, those that are not.
+_COLORS = "c0=0xc03020:c1=0x2050c0:c2=0x30a040:c3=0xd0c040:x0=4:y0=4:x1=60:y1=44"
+PICTURE = ("-f", "lavfi", "-i", f"gradients=s={SIZE}:r=25:d=2:speed=0.1:seed=3:n=4:{_COLORS}")
 SOUND = ("-f", "lavfi", "-i", "sine=440:d=2:r=48000")
 X264 = (
     "-c:v",
