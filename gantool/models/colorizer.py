@@ -100,18 +100,20 @@ class ResNetUNet(nn.Module):
         bridge: channels at 1/16 and 1/32.
         decoder: channels of the decoder at 1/16, 1/8, 1/4 and 1/2, where a and b are predicted.
         dropout: share of bridge channels dropped in training.
+        ab_gain: Lab units per unit of output; 110 in training, less where a net is held to be too sure.
     """
 
     multiple = 32
-    ab_gain = 110.0
 
     def __init__(
         self,
         bridge: int = 128,
         decoder: tuple[int, int, int, int] = (128, 80, 64, 48),
         dropout: float = 0.1,
+        ab_gain: float = 110.0,
     ) -> None:
         super().__init__()
+        self.ab_gain = ab_gain
         self.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = _stage(64, 64, 1)
