@@ -32,6 +32,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
         ["console", "progress", "hub", "cache", "download", "resume", "devices", "loading"], (2, TOOLS)
     ),
     **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors"], (2, TOOLS)),
+    **dict.fromkeys(["legacy", "pool"], (2, TOOLS)),
     "pipelines": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric"}),
     **dict.fromkeys(["engine", "inference", "preview", "recipes"], (4, TOOLS)),

@@ -1,0 +1,104 @@
+"""``latest_net_G.pth`` of pytorch-CycleGAN-and-pix2pix: which net a bare state dict belongs to.
+
+Such a file says nothing about itself: its program is told the training flags again at test time. Here they
+are read from names and shapes. What the weights do not show (dropout shares, test-time statistics) is left at
+the architectures' defaults.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_BLOCK = re.compile(r"model\.(\d+)\.conv_block\.(\d+)\.weight")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a row needs to say: ``arch`` and ``args`` as in weights.toml, and the size multiple."""
+
+    arch: str
+    args: dict[str, Any]
+    multiple: int
+
+
+def tidy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict without what its program's own loader drops.
+
+    "module." of DataParallel, and the statistics of instance norms in files from before torch 0.4, which
+    were recorded and never used: those that stand without the weight a batch norm has.
+    """
+    if state and all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+
+    def unused(name: str) -> bool:
+        layer, _, last = name.rpartition(".")
+        return last in _STATISTICS and f"{layer}.weight" not in state
+
+    return {name: value for name, value in state.items() if not unused(name)}
+
+
+def recognise(state: Mapping[str, Tensor]) -> Layout | None:
+    """The generator that a :func:`tidy` state dict belongs to; None if it is none of that program.
+
+    U-Net of any depth from 5 and ResNet with any number of blocks, of any width and channels, with batch,
+    instance or no norm, and for the ResNet with or without dropout layers. Whether all names and shapes fit
+    is for the strict load to say.
+    """
+    return _unet(state) or _resnet(state)
+
+
+def _kernel(state: Mapping[str, Tensor], name: str, side: int) -> Tensor | None:
+    value = state.get(name)
+    return value if value is not None and value.ndim == 4 and value.shape[-1] == side else None
+
+
+def _norm(state: Mapping[str, Tensor], convolution: str, norm: str) -> str:
+    """The norm after a convolution: batch norm has weights; instance norm leaves the convolution its bias."""
+    if f"{norm}.running_mean" in state:
+        return "batch"
+    return "instance" if f"{convolution}.bias" in state else "none"
+
+
+def _unet(state: Mapping[str, Tensor]) -> Layout | None:
+    first, last = _kernel(state, "model.model.0.weight", 4), _kernel(state, "model.model.3.weight", 4)
+    if first is None or last is None:
+        return None
+    downs, level = 1, "model.model.1"
+    while _kernel(state, f"{level}.model.1.weight", 4) is not None:
+        downs, level = downs + 1, f"{level}.model.3"
+    if downs < 5:
+        return None
+    args = {
+        "input_nc": first.shape[1],
+        "output_nc": last.shape[1],
+        "downs": downs,
+        "ngf": first.shape[0],
+        "norm": _norm(state, "model.model.1.model.1", "model.model.1.model.2"),
+    }
+    return Layout("pix2pix.UnetGenerator", args, 2**downs)
+
+
+def _resnet(state: Mapping[str, Tensor]) -> Layout | None:
+    first = _kernel(state, "model.1.weight", 7)
+    convolutions = [m for m in map(_BLOCK.fullmatch, state) if m and state[m[0]].ndim == 4]
+    blocks = {int(m[1]) for m in convolutions}
+    last = _kernel(state, f"model.{len(blocks) + 17}.weight", 7)
+    if first is None or last is None:
+        return None
+    args: dict[str, Any] = {
+        "input_nc": first.shape[1],
+        "output_nc": last.shape[0],
+        "blocks": len(blocks),
+        "ngf": first.shape[0],
+        "norm": _norm(state, "model.1", "model.2"),
+    }
+    # A dropout layer has no weights, but it takes up a number: the second convolution is 6 and not 5.
+    if any(m[2] == "6" for m in convolutions):
+        args["dropout"] = 0.5
+    return Layout("cyclegan.ResnetGenerator", args, 4)
