@@ -125,7 +125,9 @@ def configure(kind: type[T], settings: dict[str, str]) -> T:
 
 @dataclass
 class Run:
-    """A run folder: ``config.json``, ``log.jsonl``, ``last.ckpt``, ``samples/``, ``model.safetensors``."""
+    """A run folder: ``config.json``, ``log.jsonl``, ``last.ckpt``, ``samples/``, ``model.safetensors`` (the
+    latest) and ``best.safetensors`` (the one that scored best on the photographs kept out).
+    """
 
     folder: Path
     steps: int
@@ -141,6 +143,17 @@ class Run:
     @property
     def model(self) -> Path:
         return self.folder / "model.safetensors"
+
+    @property
+    def best_model(self) -> Path:
+        return self.folder / "best.safetensors"
+
+    def best(self, until: int) -> float:
+        """The highest held-out PSNR logged up to a step, dB; minus infinity before the first."""
+        path = self.folder / "log.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        entries = [json.loads(line) for line in lines]
+        return max((e["psnr"] for e in entries if "psnr" in e and e["step"] <= until), default=-np.inf)
 
     def log(self, **values: Any) -> None:
         """Append one JSON object to ``log.jsonl``."""
@@ -322,6 +335,7 @@ class Loop:
 
     Use as ``for step in loop: ...; loop.report(loss=...)``. ``sample`` and ``save`` are called every
     ``sample_every`` steps and at the end; on a stop or an interruption ``save`` comes first.
+    ``keep`` is called when a sample's "psnr" is the best of the run so far.
     """
 
     run: Run
@@ -330,6 +344,7 @@ class Loop:
     images_per_step: int
     save: Callable[[int], None]
     sample: Callable[[int], dict[str, float]]
+    keep: Callable[[], None]
     log_every: int = 20
     sample_every: int = 500
 
@@ -344,6 +359,7 @@ class Loop:
     def __iter__(self) -> Iterator[int]:
         self._sums: dict[str, float] = {}
         self._count, self._since = 0, time.monotonic()
+        self._best = self.run.best(self.start)
         step = self.start
         try:
             with self.request.shield():
@@ -400,6 +416,9 @@ class Loop:
         if scores:
             self.run.log(step=done, **scores)
             self.request.say(f"step {done}: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+        if scores.get("psnr", -np.inf) > self._best:
+            self._best = scores["psnr"]
+            self.keep()
 
 
 def save_grid(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:

@@ -67,7 +67,7 @@ def request(tmp_path, **values) -> TrainRequest:
 
 def loop(run, asked, start=0, log=None):
     saved, sampled = [], []
-    made = Loop(run, asked, start, 1, saved.append, lambda s: sampled.append(s) or {}, 2, 4)
+    made = Loop(run, asked, start, 1, saved.append, lambda s: sampled.append(s) or {}, lambda: None, 2, 4)
     return made, saved, sampled
 
 
@@ -141,3 +141,28 @@ def test_run_folders_are_not_mixed_up(tmp_path):
     again.task, again.settings = "upscale", {"lr": "1"}
     with pytest.raises(UsageError, match="cannot change"):
         training.open_run(again, Config, lambda c: 99)
+
+
+def test_the_best_sample_is_kept_across_a_resume(tmp_path):
+    asked = request(tmp_path, steps=5)
+    run, _ = training.open_run(asked, Config, lambda c: 99)
+    scores, kept = iter([20.0, 22.0, 21.0, 21.5, 23.0]), []
+
+    def go(start, stop_after):
+        asked.stop_after = stop_after
+        made = Loop(
+            run,
+            asked,
+            start,
+            1,
+            lambda s: None,
+            lambda s: {"psnr": next(scores)},
+            lambda: kept.append(made.done),
+            sample_every=1,
+        )
+        for step in made:
+            made.report(step, loss=1.0)
+
+    go(0, 3)
+    go(3, 2)  # 21.5 is no longer the best, although this call has seen none yet
+    assert kept == [1, 2, 5]

@@ -37,6 +37,7 @@ class Config:
     decay: float = param(0.05, "weight decay")
     saturated: float = param(1.0, "extra weight of a pixel whose chroma is 50; 0 = plain squared error")
     old: float = param(0.25, "share of inputs that get an old film's contrast, blur and grain")
+    dropout: float = param(0.1, "share of the U-Net's bridge channels dropped in training")
     ema: float = param(0.998, "decay of the averaged weights")
     init: str = param("", "a ResNet18 or earlier colorizer file to start from; what does not fit starts anew")
     holdout: int = param(32, "photographs kept out of training, for samples and scores")
@@ -69,9 +70,13 @@ def train(request: TrainRequest) -> Path:
 
     def save(done: int) -> None:
         training.save_last(run, done, parts)
-        _export(run, config, ema.state)
+        _export(run.model, run, config, ema.state)
 
-    loop = Loop(run, request, start, config.batch, save, sample, sample_every=request.sample_every or 500)
+    def keep() -> None:
+        _export(run.best_model, run, config, ema.state)
+
+    every = request.sample_every or 500
+    loop = Loop(run, request, start, config.batch, save, sample, keep, sample_every=every)
     dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed)
     feed = data.batches(dataset, start, loop.stop, config.workers)
     for step in loop:
@@ -106,7 +111,7 @@ def _build(config: Config) -> nn.Module:
         raise UsageError(f"no decoder called '{config.net}'", remedy=f"Known: {', '.join(NETS)}")
     if config.crop % 32:
         raise UsageError(f"crop={config.crop} is not a multiple of 32", remedy="Try --set crop=160")
-    return NETS[config.net]()
+    return ResNetUNet(dropout=config.dropout) if config.net == "unet" else ResNetStraight()
 
 
 def _groups(net: nn.Module, decay: float) -> list[dict[str, object]]:
@@ -212,7 +217,7 @@ def _sample(net: nn.Module, held: Sequence[np.ndarray], path: Path, device: torc
     return {"psnr": psnr(ours), "psnr_gray": psnr(gray), "colorfulness": float(colorful.mean())}
 
 
-def _export(run: training.Run, config: Config, state: dict[str, Tensor]) -> None:
+def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tensor]) -> None:
     unet = config.net == "unet"
     row = training.trained_row(
         run,
@@ -226,4 +231,4 @@ def _export(run: training.Run, config: Config, state: dict[str, Tensor]) -> None
         summary=f"trained by gantool train --task colorize ({config.net})",
         made=f"steps {run.steps}, seed {run.seed}, {dataclasses.asdict(config)}",
     )
-    save_model(run.model, state, row, half=True)
+    save_model(path, state, row, half=True)

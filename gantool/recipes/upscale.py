@@ -65,9 +65,13 @@ def train(request: TrainRequest) -> Path:
 
     def save(done: int) -> None:
         training.save_last(run, done, parts)
-        _export(run, config, ema.state, request)
+        _export(run.model, run, config, ema.state)
 
-    loop = Loop(run, request, start, config.batch, save, sample, sample_every=request.sample_every or 500)
+    def keep() -> None:
+        _export(run.best_model, run, config, ema.state)
+
+    every = request.sample_every or 500
+    loop = Loop(run, request, start, config.batch, save, sample, keep, sample_every=every)
     dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed)
     feed = data.batches(dataset, start, loop.stop, config.workers)
     for step in loop:
@@ -153,7 +157,7 @@ def _sample(
     return {"psnr": psnr(ours), "psnr_bicubic": psnr(cubic)}
 
 
-def _export(run: training.Run, config: Config, state: dict[str, Tensor], request: TrainRequest) -> None:
+def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tensor]) -> None:
     row = training.trained_row(
         run,
         task="upscale",
@@ -166,4 +170,4 @@ def _export(run: training.Run, config: Config, state: dict[str, Tensor], request
         summary=f"trained for x{config.scale} by gantool train --task upscale",
         made=f"steps {run.steps}, seed {run.seed}, {dataclasses.asdict(config)}",
     )
-    save_model(run.model, state, row, half=True)
+    save_model(path, state, row, half=True)

@@ -69,6 +69,7 @@ def test_run_folder_and_saved_model(task, photos, tmp_path):
         "last.ckpt",
         "samples",
         "model.safetensors",
+        "best.safetensors",
     }
     assert [p.name for p in sorted((folder / "samples").iterdir())] == ["0000002.png", "0000004.png"]
     sheet = cv2.imread(str(folder / "samples/0000004.png"))
