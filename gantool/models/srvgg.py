@@ -24,6 +24,9 @@ class SRVGGNetCompact(nn.Module):
     The receptive-field radius is ``num_conv + 2`` input pixels: tiles that overlap by as much are exact.
     """
 
+    # The picture that comes in may be finer than the weights: the net only adds to it.
+    takes_float32 = True
+
     def __init__(
         self,
         num_in_ch: int = 3,
@@ -41,6 +44,11 @@ class SRVGGNetCompact(nn.Module):
         self.body = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """RGB (N,3,H,W) in [0,1] -> RGB (N,3,H*upscale,W*upscale), about [0,1], not clamped."""
-        residual = F.pixel_shuffle(self.body(x), self.upscale)
+        """RGB (N,3,H,W) in [0,1] -> RGB (N,3,H*upscale,W*upscale), about [0,1], not clamped.
+
+        Convolves in the precision of the weights; the enlarged picture that the result is added to keeps
+        that of ``x``, since 8 bits of mantissa (bf16) would show as steps in it.
+        """
+        low = x.to(self.body[0].weight.dtype)  # type: ignore[arg-type]
+        residual = F.pixel_shuffle(self.body(low), self.upscale)
         return residual + F.interpolate(x, scale_factor=self.upscale, mode="nearest")

@@ -44,11 +44,12 @@ def build(
     native = row.scale
     overlap = _GENEROUS_OVERLAP if row.radius is None else row.radius
     tile = [tile_px or DEFAULT_TILE_PX]
+    feed = torch.float32 if getattr(net, "takes_float32", False) else dtype
 
     def run(x: Tensor) -> Tensor:
         tall, wide = x.shape[-2:]
         padded = pad_to_multiple(x, row.multiple) if row.multiple > 1 else x
-        y = net(padded.to(dtype) * row.value_range).float() / row.value_range
+        y = net(padded.to(feed) * row.value_range).float() / row.value_range
         return y[..., : tall * native, : wide * native]
 
     def run_in_memory(x: Tensor) -> Tensor:

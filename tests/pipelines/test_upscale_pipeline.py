@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from gantool.catalog import Checkpoint
 from gantool.errors import DeviceError
 from gantool.models.srvgg import SRVGGNetCompact
+from gantool.pipelines import Context
 from gantool.pipelines.upscale import build, output_size
 
 CPU = torch.device("cpu")
@@ -42,6 +43,17 @@ def test_tiles_equal_the_whole_for_odd_sizes(size):
         whole = build(net(), row(), device=CPU, tile_px=4096)(x)
         tiled = build(net(), row(), device=CPU, tile_px=16)(x)
     assert (whole - tiled).abs().max() < 1e-6  # far below 1/255
+
+
+def test_bfloat16_weights_leave_no_steps_in_a_16_bit_picture():
+    x = torch.linspace(0.5, 1, 3 * 16 * 16).view(1, 3, 16, 16)  # bf16 knows 129 values in here
+    with torch.no_grad():
+        exact = build(net(), row(), device=CPU)
+        rough = build(net().to(torch.bfloat16), row(), device=CPU, dtype=torch.bfloat16)
+        layers = exact.predict(x, Context()), rough.predict(x, Context())
+    assert (layers[0] - layers[1]).abs().max() < 1e-3  # 6e-3 with a rounded picture
+    assert layers[1].dtype == torch.float32
+    assert len((rough.finish(x, layers[1]) * 65535).round().unique()) > 1000
 
 
 @pytest.mark.parametrize(
