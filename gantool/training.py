@@ -91,16 +91,16 @@ def describe(task: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def param(default: Any, help: str) -> Any:
-    """A recipe parameter with its meaning."""
-    return field(default=default, metadata={"help": help})
+def param(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:
+    """A recipe parameter with its meaning, and the least and greatest value that makes sense."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
 
 
 def configure(kind: type[T], settings: dict[str, str]) -> T:
     """A recipe's Config with ``--set`` values applied, each read as the type of its default.
 
     Raises:
-        UsageError: an unknown name (with the nearest one) or a value of the wrong type.
+        UsageError: an unknown name (with the nearest one), a value of the wrong type or out of bounds.
     """
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
@@ -117,6 +117,16 @@ def configure(kind: type[T], settings: dict[str, str]) -> T:
                 values[name] = wanted(text)
         except (ValueError, KeyError):
             raise UsageError(f"{name} takes a {wanted.__name__}, not '{text}'") from None
+        low, high = fields[name].metadata.get("low"), fields[name].metadata.get("high")
+        # "not at least" rather than "below": NaN is neither.
+        if low is not None and not values[name] >= low:
+            raise UsageError(
+                f"{name} must be at least {low:g}, not {text}", remedy="--list shows the defaults"
+            )
+        if high is not None and not values[name] <= high:
+            raise UsageError(
+                f"{name} must be at most {high:g}, not {text}", remedy="--list shows the defaults"
+            )
     return kind(**values)
 
 
@@ -162,17 +172,20 @@ class Run:
             file.write(line + "\n")
 
 
+_BEFORE_A_STEP = ("config.json", "log.jsonl")  # all that a run leaves which failed before its first save
+
+
 def open_run(request: TrainRequest, kind: type[T], default_steps: Callable[[T], int]) -> tuple[Run, T]:
     """Start a new run folder, or reopen the one of ``--resume`` with the settings it was started with.
 
     Raises:
-        OutputError: the folder of a new run exists already.
+        OutputError: the folder of a new run exists already, and there is something in it to lose.
         InputError: ``--resume`` names no run, or one of another task.
         UsageError: ``--resume`` together with other settings or another seed than the run has.
     """
     if request.resume is None:
         config = configure(kind, request.settings)
-        if request.out.exists() and any(request.out.iterdir()):
+        if request.out.exists() and any(p.name not in _BEFORE_A_STEP for p in request.out.iterdir()):
             raise OutputError(
                 "the run folder exists", request.out, "Use --resume to go on with it, or another -o"
             )
@@ -180,6 +193,8 @@ def open_run(request: TrainRequest, kind: type[T], default_steps: Callable[[T], 
         steps = default_steps(config) if request.steps is None else request.steps
         run = Run(request.out, steps, request.seed, dataclasses.asdict(config), False)  # type: ignore[call-overload]
         run.lock = _locked(run.folder)
+        if run.lock is not None:
+            run.lock.truncate(0)
         _write_config(run, request.task)
         return run, config
     path = request.resume / "config.json"
@@ -387,11 +402,10 @@ class Loop:
         for name, value in values.items():
             number = float(value.detach()) if isinstance(value, Tensor) else float(value)
             if not np.isfinite(number):
-                raise DivergedError(
-                    f"{name} became {number} at step {step}",
-                    self.run.folder,
-                    "last.ckpt holds the last good state; use --set lr=... (lower) or --precision fp32",
-                )
+                remedy = "Use a lower --set lr=... or --precision fp32"
+                if self.run.last.is_file():
+                    remedy = "last.ckpt holds the last good state. " + remedy
+                raise DivergedError(f"{name} became {number} at step {step}", self.run.folder, remedy)
             self._sums[name] = self._sums.get(name, 0.0) + number
         self._count += 1
 

@@ -17,7 +17,7 @@ class Config:
     lr: float = param(0.1, "rate")
     deep: bool = param(False, "or not")
     name: str = param("a", "word")
-    count: int = param(3, "number")
+    count: int = param(3, "number", low=1, high=9)
 
 
 def test_settings_take_the_type_of_their_default():
@@ -29,6 +29,10 @@ def test_settings_take_the_type_of_their_default():
         configure(Config, {"count": "many"})
     with pytest.raises(UsageError, match="takes a bool"):
         configure(Config, {"deep": "perhaps"})
+    with pytest.raises(UsageError, match="at least 1"):
+        configure(Config, {"count": "0"})
+    with pytest.raises(UsageError, match="at most 9"):
+        configure(Config, {"count": "10"})
 
 
 @pytest.mark.parametrize("task", training.TASKS)
@@ -118,11 +122,24 @@ def test_nan_diverges_with_exit_code_nine(tmp_path, bad):
     assert caught.value.code == 9 and saved == []
 
 
+def test_a_run_that_failed_before_its_first_save_may_be_started_anew(tmp_path):
+    asked = request(tmp_path, steps=10)
+    run, _ = training.open_run(asked, Config, lambda c: 99)
+    run.log(step=1)
+    with pytest.raises(OutputError, match="another training"):
+        training.open_run(asked, Config, lambda c: 99)
+    assert run.lock is not None
+    run.lock.close()
+    run, _ = training.open_run(asked, Config, lambda c: 99)
+    assert (run.folder / "log.jsonl").read_text() == ""
+    run.last.write_bytes(b"")
+    with pytest.raises(OutputError, match="exists"):
+        training.open_run(asked, Config, lambda c: 99)
+
+
 def test_run_folders_are_not_mixed_up(tmp_path):
     asked = request(tmp_path, steps=10)
     run, _ = training.open_run(asked, Config, lambda c: 99)
-    with pytest.raises(OutputError, match="exists"):
-        training.open_run(asked, Config, lambda c: 99)
     again = request(tmp_path, resume=run.folder)
     with pytest.raises(InputError, match=r"last\.ckpt"):
         training.open_run(again, Config, lambda c: 99)

@@ -31,17 +31,19 @@ class Config:
     """Parameters of ``gantool train --task colorize``."""
 
     net: str = param("unet", "decoder: unet or straight")
-    batch: int = param(16, "pictures per step")
-    crop: int = param(160, "side of a training crop, px; a multiple of 32")
-    lr: float = param(1e-3, "highest learning rate of AdamW")
-    decay: float = param(0.05, "weight decay")
-    saturated: float = param(1.0, "extra weight of a pixel whose chroma is 50; 0 = plain squared error")
-    old: float = param(0.25, "share of inputs that get an old film's contrast, blur and grain")
-    dropout: float = param(0.1, "share of the U-Net's bridge channels dropped in training")
-    ema: float = param(0.998, "decay of the averaged weights")
+    batch: int = param(16, "pictures per step", low=1)
+    crop: int = param(160, "side of a training crop, px; a multiple of 32", low=32)
+    lr: float = param(1e-3, "highest learning rate of AdamW", low=1e-8)
+    decay: float = param(0.05, "weight decay", low=0)
+    saturated: float = param(
+        1.0, "extra weight of a pixel whose chroma is 50; 0 = plain squared error", low=0
+    )
+    old: float = param(0.25, "share of inputs that get an old film's contrast, blur and grain", low=0, high=1)
+    dropout: float = param(0.1, "share of the U-Net's bridge channels dropped in training", low=0, high=0.9)
+    ema: float = param(0.998, "decay of the averaged weights", low=0, high=1)
     init: str = param("", "a ResNet18 or earlier colorizer file to start from; what does not fit starts anew")
-    holdout: int = param(32, "photographs kept out of training, for samples and scores")
-    workers: int = param(0, "processes that prepare data")
+    holdout: int = param(32, "photographs kept out of training, for samples and scores", low=0)
+    workers: int = param(0, "processes that prepare data", low=0)
 
 
 def train(request: TrainRequest) -> Path:

@@ -27,16 +27,16 @@ from gantool.training import Ema, Loop, TrainRequest, param
 class Config:
     """Parameters of ``gantool train --task upscale``."""
 
-    scale: int = param(4, "factor per side: 2, 3 or 4")
-    width: int = param(64, "channels of the net")
-    depth: int = param(16, "convolutions between the first and the last")
-    batch: int = param(16, "pictures per step")
-    patch: int = param(48, "side of a low-resolution training crop, px")
-    lr: float = param(5e-4, "highest learning rate of Adam")
-    ema: float = param(0.999, "decay of the averaged weights")
+    scale: int = param(4, "factor per side: 2, 3 or 4", low=2, high=4)
+    width: int = param(64, "channels of the net", low=1)
+    depth: int = param(16, "convolutions between the first and the last", low=0)
+    batch: int = param(16, "pictures per step", low=1)
+    patch: int = param(48, "side of a low-resolution training crop, px", low=8)
+    lr: float = param(5e-4, "highest learning rate of Adam", low=1e-8)
+    ema: float = param(0.999, "decay of the averaged weights", low=0, high=1)
     init: str = param("", "a model.safetensors or .pth to start from; layers that do not fit start anew")
-    holdout: int = param(16, "photographs kept out of training, for samples and PSNR")
-    workers: int = param(0, "processes that prepare data")
+    holdout: int = param(16, "photographs kept out of training, for samples and PSNR", low=0)
+    workers: int = param(0, "processes that prepare data", low=0)
 
 
 def train(request: TrainRequest) -> Path:
