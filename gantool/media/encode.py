@@ -171,7 +171,7 @@ class VideoWriter:
             return
         if self.held is None:
             self.abort()
-            raise EncoderError("no frame was given to the encoder", self.path.parent)
+            raise EncoderError("no frame was given to the encoder", self.path)
         try:
             picture, pts, duration = self.held
             duration = duration or self._last_duration(pts)
@@ -220,7 +220,7 @@ class VideoWriter:
             stream = self.output.add_stream(plan.encoder, rate=info.fps, options=dict(plan.options))
         except (ValueError, FFmpegError) as error:
             what = f"the encoder {plan.encoder} cannot be used for {self.path.suffix}"
-            raise EncoderError(what, self.path.parent, "Choose another --codec, or leave it out") from error
+            raise EncoderError(what, self.path, "Choose another --codec, or leave it out") from error
         stream.width, stream.height, stream.pix_fmt = plan.width, plan.height, plan.pix_fmt
         stream.thread_count = threads
         stream.codec_context.time_base = plan.time_base

@@ -135,15 +135,13 @@ def explained(error: Exception, path: Path, plan: PicturePlan) -> OutputError | 
     """The gantool error for a failure of the encoder, the container or the disk."""
     number = getattr(error, "errno", None)
     if number in _NO_ROOM:
-        return OutputError(
-            "no space left on the disk", path.parent, "Free some space, or use -o to write elsewhere"
-        )
+        return OutputError("no space left on the disk", path, "Free some space, or use -o to write elsewhere")
     if number in _UNWRITABLE:
         text = os.strerror(number).lower()
-        return OutputError(f"the video cannot be written: {text}", path.parent, "Use -o to write elsewhere")
+        return OutputError(f"the video cannot be written: {text}", path, "Use -o to write elsewhere")
     text = getattr(error, "strerror", None) or str(error)
     return EncoderError(
         f"the {plan.encoder} encoder or the {plan.muxer} container refused: {text}",
-        path.parent,
+        path,
         "Try another --codec, --preset or --pix-fmt, or write to .mkv",
     )

@@ -51,6 +51,8 @@ def test_full_disk_at_every_point(ready: Path, folder: Path, suffix: str) -> Non
         with room_for(max(0, room)), pytest.raises(OutputError, match="no space left") as caught:
             rewrite(ready, folder / f"full{suffix}")
         assert "\n" not in str(caught.value)
+        # The file itself, not its folder: where it is a temporary one, ``atomic`` puts the target's name.
+        assert caught.value.file == str(folder / f"full{suffix}")
 
 
 def test_small_clip_whose_disk_is_full_only_at_the_end(folder: Path) -> None:
