@@ -19,7 +19,7 @@ from gantool.sniff import Kind, kind_of, kind_of_suffix
 
 IMAGE_OUTPUTS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".avif")
 VIDEO_OUTPUTS = (".mp4", ".mov", ".mkv", ".webm", ".m4v", ".gif")
-TEMPLATE_FIELDS = ("dir", "rel", "stem", "task", "ext")
+TEMPLATE_FIELDS = ("dir", "rel", "name", "stem", "task", "ext")
 _NAME_BYTES_MAX = 255
 
 
@@ -76,8 +76,8 @@ def make_plan(
     Args:
         inputs: files, folders or ``-`` (one image from standard input).
         task: the command's word; stands in default output names and in ``{task}``.
-        output: ``-o``: a file, a folder, a template with ``{dir} {rel} {stem} {task} {ext}``, ``-`` for
-            standard output, or None for "beside the input".
+        output: ``-o``: a file, a folder, ``-`` for standard output, None for beside the input, or a template
+            with ``{dir} {rel} {name} {stem} {task} {ext}``.
         recursive: go into the folders of folders.
         from_file: a list of further inputs, one per line (or NUL-separated).
         overwrite: existing outputs may be replaced.
@@ -202,7 +202,16 @@ def _target(source: _Source, task: str, output: str | None, one: bool, suffix_fo
     if output is None:
         return folder / f"{stem}.{task}{extension}"
     if _is_template(output):
-        target = Path(_fill(output, dir=folder, rel=source.rel, stem=stem, task=task, ext=extension))
+        name = stem if source.path is None else source.path.name
+        fields = {
+            "dir": folder,
+            "rel": source.rel,
+            "name": name,
+            "stem": stem,
+            "task": task,
+            "ext": extension,
+        }
+        target = Path(_fill(output, **fields))
     elif one and not _means_folder(output):
         target = Path(output)
     else:
@@ -289,9 +298,16 @@ def _check_collisions(jobs: list[Job]) -> None:
             raise UsageError(
                 f"two inputs for one output: {other} and {job.source}",
                 job.target,
-                "Use a template such as -o '{dir}/{stem}.{task}.png' or convert them one by one",
+                f"Use a template such as -o '{_apart(job, other)}'",
             )
         taken[real] = job
+
+
+def _apart(job: Job, other: Path | None) -> str:
+    """A template that keeps two inputs apart: by their suffixes, or by their folders."""
+    folder = "." if job.target is None else job.target.parent
+    alike = job.source is not None and other is not None and job.source.name == other.name
+    return f"{folder}/{{dir}}/{{stem}}.{{task}}{{ext}}" if alike else f"{folder}/{{name}}.{{task}}{{ext}}"
 
 
 def _same_file(job: Job) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,9 +38,10 @@ def expected_frames(info: VideoInfo, start: float = 0.0, duration: float | None 
     if start <= 0 and duration is None:
         return info.frames_hint
     if info.duration is None:
-        return None if duration is None else max(1, round(duration * info.fps))
+        return None if duration is None else max(1, math.ceil(duration * info.fps - 1e-6))
     rest = max(0.0, info.duration - max(start, 0.0))
-    return max(1, round((rest if duration is None else min(rest, duration)) * info.fps))
+    # Up: a part of a frame is a frame.
+    return max(1, math.ceil((rest if duration is None else min(rest, duration)) * info.fps - 1e-6))
 
 
 def preview(

@@ -116,7 +116,8 @@ def configure(kind: type[T], settings: dict[str, str]) -> T:
             else:
                 values[name] = wanted(text)
         except (ValueError, KeyError):
-            raise UsageError(f"{name} takes a {wanted.__name__}, not '{text}'") from None
+            kinds = {int: "a whole number", float: "a number", bool: "true or false"}
+            raise UsageError(f"{name} takes {kinds.get(wanted, 'a word')}, not '{text}'") from None
         low, high = fields[name].metadata.get("low"), fields[name].metadata.get("high")
         # "not at least" rather than "below": NaN is neither.
         if low is not None and not values[name] >= low:

@@ -133,6 +133,16 @@ def test_two_inputs_for_one_output(here):
         plan("b.heic", "b.png")
 
 
+@pytest.mark.parametrize("inputs", [("x/a.png", "y/a.png"), ("b.heic", "b.png")])
+def test_the_template_that_is_suggested_keeps_them_apart(here, inputs):
+    put(*inputs)
+    with pytest.raises(UsageError) as caught:
+        plan(*inputs, output="out/")
+    template = caught.value.remedy.split("'")[1]
+    targets = [target for _, target in pairs(plan(*inputs, output=template))]
+    assert len(set(targets)) == 2 and all(target.startswith("out/") for target in targets)
+
+
 def test_collision_through_a_link_is_seen(here):
     put("a.png", "b.png")
     Path("d").mkdir()

@@ -67,4 +67,5 @@ def test_expected_frames(info):
     assert expected_frames(info) == 40
     assert expected_frames(info, 1.0) == 20
     assert expected_frames(info, 1.0, 0.5) == 10
+    assert expected_frames(info, 1.0, 0.51) == 11
     assert expected_frames(info, 1.5, 9.0) == 10

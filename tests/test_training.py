@@ -25,9 +25,9 @@ def test_settings_take_the_type_of_their_default():
     assert (config.lr, config.deep, config.name, config.count) == (1e-3, True, "a", 7)
     with pytest.raises(UsageError, match="Did you mean count"):
         configure(Config, {"coutn": "1"})
-    with pytest.raises(UsageError, match="takes a int"):
+    with pytest.raises(UsageError, match="takes a whole number"):
         configure(Config, {"count": "many"})
-    with pytest.raises(UsageError, match="takes a bool"):
+    with pytest.raises(UsageError, match="takes true or false"):
         configure(Config, {"deep": "perhaps"})
     with pytest.raises(UsageError, match="at least 1"):
         configure(Config, {"count": "0"})

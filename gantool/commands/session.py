@@ -51,6 +51,7 @@ class Session:
         from gantool import devices, hub
         from gantool.catalog import load_catalog
 
+        console.check()  # a signal may have been lost in the imports, which take a second
         self._request = request
         self._console = console
         self._pipeline: Pipeline | None = None
