@@ -240,6 +240,12 @@ def test_preview(here, model, capfd):
     assert (sheet.width, sheet.height) == (record["width"], record["height"])
 
 
+def test_preview_of_a_photo_says_that_there_is_none(here, model, capfd):
+    photo(here / "a.png")
+    done = call(capfd, "upscale", "a.png", "--preview", "--model", model)
+    assert done.code == 0 and "--preview is for films" in done.err
+
+
 def test_no_files_are_left_by_a_failure(here, model, capfd, monkeypatch):
     """The encoder dies in the middle; neither the folder that was made nor a temporary file stays."""
     from gantool.errors import EncoderError

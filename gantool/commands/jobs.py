@@ -86,6 +86,8 @@ class Runner:
                 result = engine.run_picture(picture, pipeline, strength=self._request.quality.strength)
             with _timed(stages, "write"):
                 self._write_picture(job, result, suffix)
+        if self._request.video.preview:
+            self._warn("--preview is for films; the photo was done whole", job)
         for note in picture.notes:
             self._warn(note, job)
         return {"width": result.width, "height": result.height, "frames": 1, "stages": stages}
