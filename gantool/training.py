@@ -1,4 +1,4 @@
-"""What every recipe needs around its loop: settings, run folder, resume, EMA, samples, log, export.
+"""What every recipe needs around its loop: run folder, resume, EMA, samples, log, export.
 
 Functions, not a trainer: the loop stays in the recipe, where it can be read.
 """
@@ -6,8 +6,6 @@ Functions, not a trainer: the loop stays in the recipe, where it can be read.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import importlib
 import json
 import logging
 import platform
@@ -27,8 +25,8 @@ from torch import Tensor, nn
 from gantool import catalog
 from gantool.errors import DivergedError, InputError, OutputError, Stopped, UsageError
 from gantool.media.files import atomic
+from gantool.settings import configure
 
-TASKS = ("colorize", "upscale")
 T = TypeVar("T")
 
 
@@ -64,71 +62,6 @@ class TrainRequest:
     progress: Any = None
     check: Callable[[], None] = lambda: None
     shield: Callable[[], AbstractContextManager[Any]] = nullcontext
-
-
-# --- settings -------------------------------------------------------------------------------------------
-
-
-def recipe(task: str) -> Any:
-    """The module ``gantool.recipes.<task>``.
-
-    Raises:
-        UsageError: no such task.
-    """
-    if task not in TASKS:
-        near = difflib.get_close_matches(task, TASKS, n=1)
-        hint = f"Did you mean {near[0]}?" if near else ""
-        raise UsageError(
-            f"unknown training task '{task}'", remedy=f"{hint} Tasks: {', '.join(TASKS)}".strip()
-        )
-    return importlib.import_module(f"gantool.recipes.{task}")
-
-
-def describe(task: str) -> list[tuple[str, str, str]]:
-    """(name, default, meaning) of every parameter of a task, as ``--list`` shows and ``--set`` takes."""
-    return [
-        (f.name, str(f.default), f.metadata.get("help", "")) for f in dataclasses.fields(recipe(task).Config)
-    ]
-
-
-def param(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:
-    """A recipe parameter with its meaning, and the least and greatest value that makes sense."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
-
-
-def configure(kind: type[T], settings: dict[str, str]) -> T:
-    """A recipe's Config with ``--set`` values applied, each read as the type of its default.
-
-    Raises:
-        UsageError: an unknown name (with the nearest one), a value of the wrong type or out of bounds.
-    """
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for name, text in settings.items():
-        if name not in fields:
-            near = difflib.get_close_matches(name, fields, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(sorted(fields))}"
-            raise UsageError(f"unknown parameter '{name}'", remedy=hint)
-        wanted = type(fields[name].default)
-        try:
-            if wanted is bool:
-                values[name] = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-            else:
-                values[name] = wanted(text)
-        except (ValueError, KeyError):
-            kinds = {int: "a whole number", float: "a number", bool: "true or false"}
-            raise UsageError(f"{name} takes {kinds.get(wanted, 'a word')}, not '{text}'") from None
-        low, high = fields[name].metadata.get("low"), fields[name].metadata.get("high")
-        # "not at least" rather than "below": NaN is neither.
-        if low is not None and not values[name] >= low:
-            raise UsageError(
-                f"{name} must be at least {low:g}, not {text}", remedy="--list shows the defaults"
-            )
-        if high is not None and not values[name] <= high:
-            raise UsageError(
-                f"{name} must be at most {high:g}, not {text}", remedy="--list shows the defaults"
-            )
-    return kind(**values)
 
 
 # --- run folder -----------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors"], (2, TOOLS)),
     **dict.fromkeys(["legacy", "pool"], (2, TOOLS)),
     "pipelines": (3, TOOLS),
+    "settings": (1, set()),
     "training": (3, TOOLS | {"lightning_fabric"}),
     **dict.fromkeys(["engine", "inference", "preview", "recipes"], (4, TOOLS)),
     **dict.fromkeys(

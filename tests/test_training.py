@@ -1,4 +1,4 @@
-"""Settings, EMA, run folders and the loop, without a real recipe."""
+"""EMA, run folders and the loop, without a real recipe."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from torch import nn
 
 from gantool import training
 from gantool.errors import DivergedError, InputError, OutputError, Stopped, UsageError
-from gantool.training import Ema, Loop, TrainRequest, configure, param
+from gantool.settings import param
+from gantool.training import Ema, Loop, TrainRequest
 
 
 @dataclass
@@ -18,32 +19,6 @@ class Config:
     deep: bool = param(False, "or not")
     name: str = param("a", "word")
     count: int = param(3, "number", low=1, high=9)
-
-
-def test_settings_take_the_type_of_their_default():
-    config = configure(Config, {"lr": "1e-3", "deep": "true", "count": "7"})
-    assert (config.lr, config.deep, config.name, config.count) == (1e-3, True, "a", 7)
-    with pytest.raises(UsageError, match="Did you mean count"):
-        configure(Config, {"coutn": "1"})
-    with pytest.raises(UsageError, match="takes a whole number"):
-        configure(Config, {"count": "many"})
-    with pytest.raises(UsageError, match="takes true or false"):
-        configure(Config, {"deep": "perhaps"})
-    with pytest.raises(UsageError, match="at least 1"):
-        configure(Config, {"count": "0"})
-    with pytest.raises(UsageError, match="at most 9"):
-        configure(Config, {"count": "10"})
-
-
-@pytest.mark.parametrize("task", training.TASKS)
-def test_every_parameter_is_described(task):
-    rows = training.describe(task)
-    assert rows and all(name and meaning for name, _, meaning in rows)
-
-
-def test_unknown_task_names_the_nearest():
-    with pytest.raises(UsageError, match="colorize"):
-        training.recipe("colourize")
 
 
 def test_ema_follows_and_is_applied_only_inside():

@@ -136,9 +136,9 @@ def _settings(words: list[str]) -> dict[str, str]:
 
 
 def _list(task: str, console: Console) -> None:
-    from gantool.training import describe
+    from gantool.settings import describe
 
-    rows = [tuple(str(cell) for cell in row) for row in describe(task)]
+    rows = describe(importlib.import_module(f"gantool.recipes.{task}").Config)
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, default, meaning in rows:
         line = f"{name:<{widths[0]}}  {default:<{widths[1]}}  {meaning}".rstrip()

@@ -21,7 +21,8 @@ from gantool import data, training
 from gantool.loading import read_state, save_model
 from gantool.models.colorizer import ResNetStraight, ResNetUNet, gray_first_conv
 from gantool.ops.color import join_lab
-from gantool.training import Ema, Loop, TrainRequest, param
+from gantool.settings import param
+from gantool.training import Ema, Loop, TrainRequest
 
 NETS = {"unet": ResNetUNet, "straight": ResNetStraight}
 

@@ -20,7 +20,8 @@ from gantool import data, training
 from gantool.loading import read_state, save_model
 from gantool.models.srvgg import SRVGGNetCompact
 from gantool.ops.resize import matlab_resize, resize
-from gantool.training import Ema, Loop, TrainRequest, param
+from gantool.settings import param
+from gantool.training import Ema, Loop, TrainRequest
 
 
 @dataclass

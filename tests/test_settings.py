@@ -1,0 +1,38 @@
+"""Recipe parameters: types, bounds, near matches, descriptions."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from gantool.errors import UsageError
+from gantool.recipes import colorize, upscale
+from gantool.settings import configure, describe, param
+
+
+@dataclass
+class Config:
+    lr: float = param(0.1, "rate")
+    deep: bool = param(False, "or not")
+    name: str = param("a", "word")
+    count: int = param(3, "number", low=1, high=9)
+
+
+def test_settings_take_the_type_of_their_default():
+    config = configure(Config, {"lr": "1e-3", "deep": "true", "count": "7"})
+    assert (config.lr, config.deep, config.name, config.count) == (1e-3, True, "a", 7)
+    with pytest.raises(UsageError, match="Did you mean count"):
+        configure(Config, {"coutn": "1"})
+    with pytest.raises(UsageError, match="takes a whole number"):
+        configure(Config, {"count": "many"})
+    with pytest.raises(UsageError, match="takes true or false"):
+        configure(Config, {"deep": "perhaps"})
+    with pytest.raises(UsageError, match="at least 1"):
+        configure(Config, {"count": "0"})
+    with pytest.raises(UsageError, match="at most 9"):
+        configure(Config, {"count": "10"})
+
+
+@pytest.mark.parametrize("recipe", [colorize, upscale])
+def test_every_parameter_is_described(recipe):
+    rows = describe(recipe.Config)
+    assert rows and all(name and meaning for name, _, meaning in rows)
