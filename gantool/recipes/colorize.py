@@ -1,8 +1,8 @@
 """Train a grey-to-colour net: L of a photograph in, its a and b out (Lab).
 
 The nets are ResNet18 encoders with a straight-line or a U-Net decoder (facts in ``models/colorizer.py``).
-The loss is the squared error of a and b, where saturated pixels weigh more: plain squared error is won by
-grey, since most of the world is nearly grey (Zhang et al. 2016, section 2.2, rebalance by colour rarity).
+The loss is the squared error of a and b. With ``saturated`` above 0, saturated pixels weigh more (the idea of
+Zhang et al. 2016, section 2.2, to rebalance by the rarity of colours): livelier, and more often wrong.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Config:
     lr: float = param(1e-3, "highest learning rate of AdamW", low=1e-8)
     decay: float = param(0.05, "weight decay", low=0)
     saturated: float = param(
-        1.0, "extra weight of a pixel whose chroma is 50; 0 = plain squared error", low=0
+        0.0, "extra weight of a pixel whose chroma is 50; 0 = plain squared error", low=0
     )
     old: float = param(0.25, "share of inputs that get an old film's contrast, blur and grain", low=0, high=1)
     dropout: float = param(0.1, "share of the U-Net's bridge channels dropped in training", low=0, high=0.9)
