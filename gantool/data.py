@@ -7,9 +7,11 @@ resumed run sees exactly what an unbroken one would.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -61,28 +63,34 @@ def read_rgb(path: Path) -> np.ndarray | None:
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-@dataclass
-class Photos:
-    """Photographs by index, decoded once and kept while they fit in ``cache_bytes``.
+K = TypeVar("K")
 
-    ``prepare`` maps a decoded photo to what the recipe crops from (itself, or a low-resolution pair);
-    None drops the photo. Unreadable and dropped files are counted in ``bad`` and skipped.
+
+@dataclass
+class Items(Generic[K]):
+    """Training items by index, loaded once and kept while they fit in ``cache_bytes``.
+
+    ``load`` maps a key (a path, a sample of a layout) to the arrays that the recipe crops from; None drops
+    it. Dropped keys are counted in ``bad`` and skipped.
     """
 
-    paths: list[Path]
-    prepare: Callable[[np.ndarray], tuple[np.ndarray, ...] | None]
+    keys: Sequence[K]
+    load: Callable[[K], tuple[np.ndarray, ...] | None]
     cache_bytes: int = 4 << 30
-    bad: list[Path] = field(default_factory=list)
+    bad: list[K] = field(default_factory=list)
     _cache: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict, repr=False)
     _held: int = 0
+
+    def __len__(self) -> int:
+        return len(self.keys)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...] | None:
         if index in self._cache:
             return self._cache[index]
-        image = read_rgb(self.paths[index])
-        item = None if image is None else self.prepare(image)
+        item = self.load(self.keys[index])
         if item is None:
-            self.bad.append(self.paths[index])
+            if self.keys[index] not in self.bad:
+                self.bad.append(self.keys[index])
             return None
         size = sum(array.nbytes for array in item)
         if self._held + size <= self.cache_bytes:
@@ -91,66 +99,116 @@ class Photos:
         return item
 
 
+def photos(paths: Sequence[Path], prepare: Callable[[np.ndarray], tuple[np.ndarray, ...] | None]) -> Items:
+    """Photographs, each decoded and made by ``prepare`` into what the recipe crops from (None drops it)."""
+
+    def load(path: Path) -> tuple[np.ndarray, ...] | None:
+        image = read_rgb(path)
+        return None if image is None else prepare(image)
+
+    return Items(paths, load)
+
+
 def step_rng(seed: int, *key: int) -> np.random.Generator:
     """The random generator that belongs to a seed and a position, the same on every machine."""
     return np.random.default_rng(np.random.SeedSequence([seed, *key]))
 
 
-def split(paths: list[Path], count: int, seed: int) -> tuple[list[Path], list[Path]]:
+def split(keys: Sequence[K], count: int, seed: int) -> tuple[list[K], list[K]]:
     """(held out, trained on): a seeded choice that never takes more than a tenth."""
-    count = min(count, len(paths) // 10)
-    chosen = set(step_rng(seed, 3).permutation(len(paths))[:count].tolist())
-    return [paths[i] for i in sorted(chosen)], [p for i, p in enumerate(paths) if i not in chosen]
+    count = min(count, len(keys) // 10)
+    chosen = set(step_rng(seed, 3).permutation(len(keys))[:count].tolist())
+    return [keys[i] for i in sorted(chosen)], [k for i, k in enumerate(keys) if i not in chosen]
 
 
 class Steps(Dataset):
-    """Batch number ``step`` of ``photos``: every photo once per epoch, in an order drawn per epoch.
+    """Batch number ``step`` of some items: every item once per epoch, in an order drawn per epoch.
 
-    ``crop(item, rng)`` cuts one training sample, a tuple of (C,H,W) float32 arrays, from a prepared photo.
+    Args:
+        crop: cuts one training sample, a tuple of (C,H,W) float32 arrays, from an item.
+        batch: samples of a step, over all processes.
+        seed: of order and crops, with the step and the place in the batch: how a batch is shared among
+            processes and workers changes nothing.
+        share: (rank, processes): which contiguous part of every batch is made here.
+        lane: tells apart the orders of several sources that are drawn side by side.
     """
 
     def __init__(
         self,
-        photos: Photos,
+        items: Items,
         crop: Callable[[tuple[np.ndarray, ...], np.random.Generator], tuple[np.ndarray, ...]],
         batch: int,
         seed: int,
+        share: tuple[int, int] = (0, 1),
+        lane: int = 0,
     ) -> None:
-        self.photos, self.crop, self.batch, self.seed = photos, crop, batch, seed
+        self.items, self.crop, self.batch, self.seed, self.lane = items, crop, batch, seed, lane
+        rank, processes = share
+        self.places = range(rank * batch // processes, (rank + 1) * batch // processes)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     def _index(self, position: int) -> int:
-        epoch, place = divmod(position, len(self.photos.paths))
+        epoch, place = divmod(position, len(self.items))
         if self._order[0] != epoch:
-            permutation = step_rng(self.seed, 1, epoch).permutation(len(self.photos.paths))
+            permutation = step_rng(self.seed, 1, epoch, *self._lane()).permutation(len(self.items))
             self._order = (epoch, permutation)
         return int(self._order[1][place])
 
+    def _lane(self) -> tuple[int, ...]:
+        return (self.lane,) if self.lane else ()
+
     def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
         samples = []
-        for place in range(self.batch):
-            rng = step_rng(self.seed, 2, step, place)
+        for place in self.places:
+            rng = step_rng(self.seed, 2, step, place, *self._lane())
             index = self._index(step * self.batch + place)
             for _ in range(100):
-                item = self.photos[index]
+                item = self.items[index]
                 if item is not None:
                     break
-                index = int(rng.integers(len(self.photos.paths)))
+                index = int(rng.integers(len(self.items)))
             else:
-                raise InputError("hardly any of the training photos can be used", self.photos.paths[0].parent)
+                raise InputError(
+                    "hardly any of the training pictures can be used", _where(self.items.keys[0])
+                )
             samples.append(self.crop(item, rng))
         return tuple(np.stack(parts) for parts in zip(*samples, strict=True))
 
 
-def batches(dataset: Steps, start: int, stop: int, workers: int = 0) -> Iterator[tuple]:
-    """Batches ``start`` to ``stop`` (exclusive) as tensors, decoded in ``workers`` processes."""
+def _where(key: Any) -> Path:
+    """The folder of a key, for messages."""
+    paths = getattr(key, "paths", (key,))
+    return Path(paths[0]).parent
+
+
+class Together(Dataset):
+    """Batches of several sources side by side: the tensors of the first, then those of the second, ..."""
+
+    def __init__(self, *sources: Steps) -> None:
+        self.sources = sources
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
+        return tuple(array for source in self.sources for array in source[step])
+
+
+def batches(
+    dataset: Steps | Together, start: int, stop: int, workers: int = 0, device: torch.device | None = None
+) -> Iterator[list[torch.Tensor]]:
+    """Batches ``start`` to ``stop`` (exclusive) as tensors, made in ``workers`` processes.
+
+    Negative ``workers``: one for every two CPU cores, at most 8, where ``device`` is a GPU; none otherwise.
+    """
+    on_gpu = device is not None and device.type == "cuda"
+    if workers < 0:
+        workers = min(8, (os.cpu_count() or 2) // 2) if on_gpu else 0
     loader = DataLoader(
         dataset,
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        # Its own, since a loader draws a seed when it starts, which would shift the state that was restored.
+        pin_memory=on_gpu,
+        # Its own, since a loader draws a seed when it starts, which would shift what is drawn besides.
         generator=torch.Generator(),
     )
     return iter(loader)

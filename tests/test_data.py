@@ -6,7 +6,18 @@ import cv2
 import numpy as np
 import pytest
 
-from gantool.data import Photos, Steps, augment, batches, data_hash, find_photos, read_rgb, split, step_rng
+from gantool.data import (
+    Steps,
+    Together,
+    augment,
+    batches,
+    data_hash,
+    find_photos,
+    photos,
+    read_rgb,
+    split,
+    step_rng,
+)
 from gantool.errors import InputError
 
 
@@ -29,8 +40,8 @@ def crop(item, rng):
     return (image[top : top + 8, :8].astype(np.float32).transpose(2, 0, 1),)
 
 
-def steps(folder, seed=0, batch=3):
-    return Steps(Photos(find_photos([folder]), lambda image: (image,)), crop, batch, seed)
+def steps(folder, seed=0, batch=3, **values):
+    return Steps(photos(find_photos([folder]), lambda image: (image,)), crop, batch, seed, **values)
 
 
 def test_finds_photos_sorted_and_only_those(folder):
@@ -66,7 +77,7 @@ def test_bad_photos_are_skipped_and_counted(folder):
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     dataset = steps(folder, batch=9)
     assert dataset[0][0].shape == (9, 3, 8, 8)
-    assert {p.name for p in dataset.photos.bad} == {"bad.png", "cut.jpg"}
+    assert {p.name for p in dataset.items.bad} == {"bad.png", "cut.jpg"}
 
 
 def test_only_bad_photos_is_an_error(tmp_path):
@@ -76,10 +87,25 @@ def test_only_bad_photos_is_an_error(tmp_path):
 
 
 def test_cache_stops_at_its_limit(folder):
-    photos = Photos(find_photos([folder]), lambda image: (image,), cache_bytes=2 * 40 * 50 * 3)
+    items = photos(find_photos([folder]), lambda image: (image,))
+    items.cache_bytes = 2 * 40 * 50 * 3
     for index in range(7):
-        assert photos[index] is not None
-    assert len(photos._cache) == 2
+        assert items[index] is not None
+    assert len(items._cache) == 2
+
+
+def test_shares_of_processes_make_up_the_batch(folder):
+    whole = steps(folder, batch=4)
+    parts = [steps(folder, batch=4, share=(rank, 2)) for rank in range(2)]
+    for step in (0, 5):
+        assert np.array_equal(np.concatenate([p[step][0] for p in parts]), whole[step][0])
+
+
+def test_sources_side_by_side_have_orders_of_their_own(folder):
+    a, b = steps(folder), steps(folder, lane=1)
+    together = Together(a, b)[2]
+    assert np.array_equal(together[0], a[2][0]) and np.array_equal(together[1], b[2][0])
+    assert any(not np.array_equal(a[i][0], b[i][0]) for i in range(3))
 
 
 def test_augment_moves_all_arrays_alike():

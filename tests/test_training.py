@@ -1,8 +1,10 @@
 """EMA, run folders and the loop, without a real recipe."""
 
 import json
+import random
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -44,10 +46,44 @@ def request(tmp_path, **values) -> TrainRequest:
     return TrainRequest("upscale", (tmp_path,), tmp_path / "run", **values)
 
 
-def loop(run, asked, start=0, log=None):
-    saved, sampled = [], []
-    made = Loop(run, asked, start, 1, saved.append, lambda s: sampled.append(s) or {}, lambda: None, 2, 4)
-    return made, saved, sampled
+class Part:
+    """A part of the state that remembers when it was asked for."""
+
+    def __init__(self) -> None:
+        self.saved: list[int] = []
+        self.loop: Loop | None = None
+
+    def state_dict(self):
+        assert self.loop is not None
+        self.saved.append(self.loop.done)
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def loop(
+    run, asked, start=0, scores=lambda step: {}, export=lambda path: None, sample_every=4, better="psnr"
+):
+    part, sampled = Part(), []
+    if start:
+        run.resumed = True
+        torch.save({"step": start, "part": {}}, run.last)
+    fabric = training.fabric_for(TrainRequest("upscale", (), run.folder, device="cpu", precision="fp32"))
+    made = Loop(
+        run,
+        asked,
+        fabric,
+        1,
+        {"part": part},
+        lambda step: sampled.append(step) or scores(step),
+        export,
+        better=better,
+        log_every=2,
+        sample_every=sample_every,
+    )
+    part.loop = made
+    return made, part.saved, sampled
 
 
 def test_loop_saves_samples_and_ends(tmp_path):
@@ -135,26 +171,70 @@ def test_run_folders_are_not_mixed_up(tmp_path):
         training.open_run(again, Config, lambda c: 99)
 
 
-def test_the_best_sample_is_kept_across_a_resume(tmp_path):
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_best_sample_is_kept_across_a_resume(tmp_path, sign):
     asked = request(tmp_path, steps=5)
     run, _ = training.open_run(asked, Config, lambda c: 99)
     scores, kept = iter([20.0, 22.0, 21.0, 21.5, 23.0]), []
 
     def go(start, stop_after):
         asked.stop_after = stop_after
-        made = Loop(
+        made, _, _ = loop(
             run,
             asked,
             start,
-            1,
-            lambda s: None,
-            lambda s: {"psnr": next(scores)},
-            lambda: kept.append(made.done),
+            scores=lambda step: {"score": sign * next(scores)},
+            export=lambda path: kept.append((made.done, path.name)),
             sample_every=1,
+            better="score" if sign > 0 else "-score",
         )
         for step in made:
             made.report(step, loss=1.0)
 
     go(0, 3)
     go(3, 2)  # 21.5 is no longer the best, although this call has seen none yet
-    assert kept == [1, 2, 5]
+    assert [step for step, name in kept if name == "best.safetensors"] == [1, 2, 5]
+
+
+def test_a_part_that_is_not_finite_is_not_saved(tmp_path):
+    asked = request(tmp_path, steps=10)
+    run, _ = training.open_run(asked, Config, lambda c: 99)
+    net = nn.Linear(2, 2)
+    training.save_last(run, 1, {"net": net})
+    before = run.last.read_bytes()
+    with torch.no_grad():
+        net.weight[0, 0] = float("nan")
+    with pytest.raises(DivergedError, match=r"net has values.*last good state"):
+        training.save_last(run, 2, {"net": net})
+    assert run.last.read_bytes() == before
+
+
+def test_a_damaged_state_is_one_sentence(tmp_path):
+    run, _ = training.open_run(request(tmp_path, steps=10), Config, lambda c: 99)
+    training.save_last(run, 1, {"net": nn.Linear(2, 2)})
+    with pytest.raises(InputError, match="cannot be restored"):
+        training.load_last(run, {"net": nn.Linear(3, 3)})
+    run.last.write_bytes(run.last.read_bytes()[:200])
+    with pytest.raises(InputError, match="cannot be restored"):
+        training.load_last(run, {"net": nn.Linear(2, 2)})
+
+
+def test_every_step_draws_its_own_random_numbers():
+    def draw(*key):
+        training.seed_step(*key)
+        return (*torch.rand(3).tolist(), random.random(), float(np.random.rand()))  # noqa: NPY002
+
+    assert draw(0, 7) == draw(0, 7)
+    assert len({draw(*k) for k in [(0, 7), (0, 8), (1, 7), (0, 7, 1)]}) == 4
+
+
+def test_linear_decay_and_halving():
+    assert [training.linear_decay(s, 10) for s in (0, 5, 6, 9)] == pytest.approx([1, 1, 0.8, 0.2])
+    assert [training.halved(s, 3) for s in (0, 2, 3, 7)] == [1, 1, 0.5, 0.25]
+
+
+def test_micro_batches_add_up():
+    x = torch.arange(6.0)
+    parts = list(training.micro_batches([x, -x], 3))
+    assert [last for _, last in parts] == [False, False, True]
+    assert torch.equal(torch.cat([a for (a, _), _ in parts]), x)

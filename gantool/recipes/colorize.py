@@ -7,7 +7,6 @@ Zhang et al. 2016, section 2.2, to rebalance by the rarity of colours): livelier
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool import data, training
-from gantool.loading import read_state, save_model
+from gantool.loading import save_model
 from gantool.models.colorizer import ResNetStraight, ResNetUNet, gray_first_conv
 from gantool.ops.color import join_lab
 from gantool.settings import param
@@ -35,63 +34,64 @@ class Config:
     batch: int = param(16, "pictures per step", low=1)
     crop: int = param(160, "side of a training crop, px; a multiple of 32", low=32)
     lr: float = param(1e-3, "highest learning rate of AdamW", low=1e-8)
-    decay: float = param(0.05, "weight decay", low=0)
+    decay: float = param(0.1, "weight decay", low=0)
     saturated: float = param(
         0.0, "extra weight of a pixel whose chroma is 50; 0 = plain squared error", low=0
     )
-    old: float = param(0.25, "share of inputs that get an old film's contrast, blur and grain", low=0, high=1)
-    dropout: float = param(0.1, "share of the U-Net's bridge channels dropped in training", low=0, high=0.9)
+    old: float = param(0.4, "share of inputs that get an old film's contrast, blur and grain", low=0, high=1)
+    mix: float = param(
+        0.5, "share of crops of which a rectangle comes from another one (CutMix)", low=0, high=1
+    )
+    dropout: float = param(0.3, "share of the U-Net's bridge channels dropped in training", low=0, high=0.9)
     ema: float = param(0.998, "decay of the averaged weights", low=0, high=1)
     init: str = param("", "a ResNet18 or earlier colorizer file to start from; what does not fit starts anew")
-    holdout: int = param(32, "photographs kept out of training, for samples and scores", low=0)
-    workers: int = param(0, "processes that prepare data", low=0)
+    holdout: int = param(64, "photographs kept out of training, for samples and scores", low=0)
+    workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 
 
 def train(request: TrainRequest) -> Path:
     """Train or go on training; returns the path of ``model.safetensors``."""
     found, fabric = data.find_photos(request.data), training.fabric_for(request)
-    run, config = training.open_run(request, Config, lambda c: 50_000)
+    run, config = training.open_run(request, Config, lambda c: 50_000, found, fabric)
+    share = training.share_of(fabric, config.batch, request.accumulate)
     kept_out, paths = data.split(found, config.holdout, run.seed)
-    photos = data.Photos(paths, lambda image: _shrink(image, config))
-    torch.manual_seed(run.seed)
-    plain = _build(config)
+    photos = data.photos(paths, lambda image: _shrink(image, config))
+    training.seed_step(run.seed, 0)
+    net = _build(config)
     if config.init and not run.resumed:
-        _start_from(plain, Path(config.init), request)
-    ema = Ema(plain, config.ema)
-    net = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        request.say(training.start_from(net, config.init, _gray_input))
+    ema = Ema(net, config.ema)
     optimizer = torch.optim.AdamW(_groups(net, config.decay), lr=config.lr, betas=(0.9, 0.99))
-    model, optimizer = fabric.setup(net, optimizer)
-    parts = {"net": plain, "ema": ema, "optimizer": optimizer}
-    start = training.load_last(run, parts) if run.resumed else 0
-    ema.state = {k: v.to(fabric.device) for k, v in ema.state.items()}
+    model, optimizer = training.set_up(fabric, request, net, optimizer)
+    ema.to(fabric.device)
     held = [lab for lab in (_held(p, config) for p in kept_out) if lab is not None]
-    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
 
     def sample(done: int) -> dict[str, float]:
-        with ema.applied(plain):
-            return _sample(plain, held, run.folder / "samples" / f"{done:07d}.png", fabric.device)
+        with ema.applied(net):
+            return _sample(net, held, run.sheet(done), fabric.device)
 
-    def save(done: int) -> None:
-        training.save_last(run, done, parts)
-        _export(run.model, run, config, ema.state)
+    def export(path: Path) -> None:
+        _export(path, run, config, ema.state)
 
-    def keep() -> None:
-        _export(run.best_model, run, config, ema.state)
-
-    every = request.sample_every or 500
-    loop = Loop(run, request, start, config.batch, save, sample, keep, sample_every=every)
-    dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed)
-    feed = data.batches(dataset, start, loop.stop, config.workers)
+    parts = {"net": net, "ema": ema, "optimizer": optimizer}
+    loop = Loop(run, request, fabric, config.batch, parts, sample, export)
+    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
+    dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed, share)
+    feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
     for step in loop:
-        light, ab = (fabric.to_device(t) for t in next(feed))
         training.set_lr(optimizer, config.lr * training.cosine(step, run.steps, warmup=200))
-        guess = model(light.contiguous(memory_format=torch.channels_last)).float()
-        loss = chroma_loss(guess, ab, config.saturated)
+        batch = cutmix(next(feed), config.mix, data.step_rng(run.seed, 4, step, share[0]))
         optimizer.zero_grad(set_to_none=True)
-        fabric.backward(loss)
-        loop.report(step, loss=loss)
+        for (light, ab), last in training.micro_batches(fabric.to_device(batch), request.accumulate):
+            with fabric.no_backward_sync(model, enabled=not last):
+                guess = model(training.channels_last(light)).float()
+                loss = chroma_loss(guess, ab, config.saturated)
+                fabric.backward(loss / request.accumulate)
+            loop.report(step, loss=loss)
+        if loop.due(step):
+            loop.report(step, grad_norm=training.grad_norm(fabric, net))
         optimizer.step()
-        ema.update(plain, step)
+        ema.update(net, step)
     for path in photos.bad:
         request.warn(f"left out: {path} (unreadable or smaller than a crop)")
     return run.model
@@ -105,6 +105,32 @@ def chroma_loss(guess: Tensor, ab: Tensor, saturated: float) -> Tensor:
     """
     weight = 1 + saturated * ab.square().sum(1, keepdim=True).sqrt() / 50
     return ((guess - ab) / 110).square().mul(weight / weight.mean()).mean()
+
+
+def cutmix(parts: Sequence[Tensor], share: float, rng: np.random.Generator) -> list[Tensor]:
+    """Paste into some samples a rectangle of the next one, at the same place in every part (Yun et al. 2019).
+
+    A net that cannot rely on the whole photograph learns what a region's own texture says about its colour,
+    and remembers the training set less.
+
+    Args:
+        parts: aligned batches (N,C,H,W).
+        share: the expected share of samples that receive a rectangle.
+        rng: chooses the rectangles; the area pasted is uniform in 0 to 1 (Beta(1,1)).
+    """
+    count, (height, width) = parts[0].shape[0], parts[0].shape[-2:]
+    mixed = [part.clone() for part in parts]
+    for i in range(count):
+        if rng.random() >= share:
+            continue
+        side = np.sqrt(rng.random())
+        h, w = round(height * side), round(width * side)
+        top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+        for part, new in zip(parts, mixed, strict=True):
+            new[i, :, top : top + h, left : left + w] = part[
+                (i + 1) % count, :, top : top + h, left : left + w
+            ]
+    return mixed
 
 
 def _build(config: Config) -> nn.Module:
@@ -124,25 +150,20 @@ def _groups(net: nn.Module, decay: float) -> list[dict[str, object]]:
     return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _start_from(net: nn.Module, path: Path, request: TrainRequest) -> None:
-    """Take every tensor that fits; an RGB first convolution is summed over its channels."""
-    state, _ = read_state(path)
-    own = net.state_dict()
+def _gray_input(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """An RGB first convolution summed over its channels."""
     first = state.get("conv1.weight")
     if first is not None and first.shape[1] == 3:
-        state["conv1.weight"] = gray_first_conv(first)
-    fitting = {k: v.to(own[k].dtype) for k, v in state.items() if k in own and own[k].shape == v.shape}
-    own.update(fitting)
-    net.load_state_dict(own)
-    request.say(f"{len(fitting)} of {len(own)} tensors taken from {path}")
+        return state | {"conv1.weight": gray_first_conv(first)}
+    return state
 
 
 def _shrink(image: np.ndarray, config: Config) -> tuple[np.ndarray] | None:
-    """Keep at most 1.75 crops of short side in memory; None if the photo is smaller than a crop."""
+    """Keep at most two crops of short side in memory; None if the photo is smaller than a crop."""
     short = min(image.shape[:2])
     if short < config.crop:
         return None
-    factor = 1.75 * config.crop / short
+    factor = 2 * config.crop / short
     if factor < 1:
         size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -230,8 +251,6 @@ def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tens
         multiple=32 if unet else 8,
         dtypes=("bf16",),
         color="lab",
-        licence="as the training data",
         summary=f"trained by gantool train --task colorize ({config.net})",
-        made=f"steps {run.steps}, seed {run.seed}, {dataclasses.asdict(config)}",
     )
     save_model(path, state, row, half=True)

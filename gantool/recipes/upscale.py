@@ -6,7 +6,6 @@ L1, as in EDSR (Lim et al. 2017), with Adam and a cosine schedule. Runs in bf16 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gantool import data, training
-from gantool.loading import read_state, save_model
+from gantool.loading import save_model
 from gantool.models.srvgg import SRVGGNetCompact
 from gantool.ops.resize import matlab_resize, resize
 from gantool.settings import param
@@ -37,53 +36,51 @@ class Config:
     ema: float = param(0.999, "decay of the averaged weights", low=0, high=1)
     init: str = param("", "a model.safetensors or .pth to start from; layers that do not fit start anew")
     holdout: int = param(16, "photographs kept out of training, for samples and PSNR", low=0)
-    workers: int = param(0, "processes that prepare data", low=0)
+    workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 
 
 def train(request: TrainRequest) -> Path:
     """Train or go on training; returns the path of ``model.safetensors``."""
     found, fabric = data.find_photos(request.data), training.fabric_for(request)
-    run, config = training.open_run(request, Config, lambda c: 100_000)
+    run, config = training.open_run(request, Config, lambda c: 100_000, found, fabric)
+    share = training.share_of(fabric, config.batch, request.accumulate)
     kept_out, paths = data.split(found, config.holdout, run.seed)
-    photos = data.Photos(paths, lambda image: _pair(image, config))
-    torch.manual_seed(run.seed)
-    plain = SRVGGNetCompact(num_feat=config.width, num_conv=config.depth, upscale=config.scale)
+    photos = data.photos(paths, lambda image: _pair(image, config))
+    training.seed_step(run.seed, 0)
+    net = SRVGGNetCompact(num_feat=config.width, num_conv=config.depth, upscale=config.scale)
     if config.init and not run.resumed:
-        _start_from(plain, Path(config.init), request)
-    ema = Ema(plain, config.ema)
-    net = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        request.say(training.start_from(net, config.init))
+    ema = Ema(net, config.ema)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.lr, betas=(0.9, 0.99))
-    model, optimizer = fabric.setup(net, optimizer)
-    parts = {"net": plain, "ema": ema, "optimizer": optimizer}
-    start = training.load_last(run, parts) if run.resumed else 0
-    ema.state = {k: v.to(fabric.device) for k, v in ema.state.items()}
+    model, optimizer = training.set_up(fabric, request, net, optimizer)
+    ema.to(fabric.device)
     held = [pair for pair in (_held_pair(p, config) for p in kept_out) if pair is not None]
-    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
 
     def sample(done: int) -> dict[str, float]:
-        with ema.applied(plain):
-            return _sample(plain, held, config, run.folder / "samples" / f"{done:07d}.png", fabric.device)
+        with ema.applied(net):
+            return _sample(net, held, config, run.sheet(done), fabric.device)
 
-    def save(done: int) -> None:
-        training.save_last(run, done, parts)
-        _export(run.model, run, config, ema.state)
+    def export(path: Path) -> None:
+        _export(path, run, config, ema.state)
 
-    def keep() -> None:
-        _export(run.best_model, run, config, ema.state)
-
-    every = request.sample_every or 500
-    loop = Loop(run, request, start, config.batch, save, sample, keep, sample_every=every)
-    dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed)
-    feed = data.batches(dataset, start, loop.stop, config.workers)
+    parts = {"net": net, "ema": ema, "optimizer": optimizer}
+    loop = Loop(run, request, fabric, config.batch, parts, sample, export)
+    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
+    dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed, share)
+    feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
     for step in loop:
-        low, high = (fabric.to_device(t) for t in next(feed))
         training.set_lr(optimizer, config.lr * training.cosine(step, run.steps))
-        loss = F.l1_loss(model(low.contiguous(memory_format=torch.channels_last)).float(), high)
         optimizer.zero_grad(set_to_none=True)
-        fabric.backward(loss)
-        loop.report(step, l1=loss)
+        batch = fabric.to_device(next(feed))
+        for (low, high), last in training.micro_batches(batch, request.accumulate):
+            with fabric.no_backward_sync(model, enabled=not last):
+                loss = F.l1_loss(model(training.channels_last(low)).float(), high)
+                fabric.backward(loss / request.accumulate)
+            loop.report(step, l1=loss)
+        if loop.due(step):
+            loop.report(step, grad_norm=training.grad_norm(fabric, net))
         optimizer.step()
-        ema.update(plain, step)
+        ema.update(net, step)
     for path in photos.bad:
         request.warn(f"left out: {path} (unreadable or smaller than a crop)")
     return run.model
@@ -123,16 +120,6 @@ def _crop(
     return data.to_chw(small), data.to_chw(big)
 
 
-def _start_from(net: SRVGGNetCompact, path: Path, request: TrainRequest) -> None:
-    """Copy every tensor whose name and shape fit; the last layer of another scale starts anew."""
-    state, _ = read_state(path)
-    own = net.state_dict()
-    fitting = {k: v.to(own[k].dtype) for k, v in state.items() if k in own and own[k].shape == v.shape}
-    own.update(fitting)
-    net.load_state_dict(own)
-    request.say(f"{len(fitting)} of {len(own)} tensors taken from {path}")
-
-
 @torch.no_grad()
 def _sample(
     net: SRVGGNetCompact,
@@ -167,8 +154,6 @@ def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tens
         scale=config.scale,
         radius=config.depth + 2,
         dtypes=("bf16",),
-        licence="as the training data",
         summary=f"trained for x{config.scale} by gantool train --task upscale",
-        made=f"steps {run.steps}, seed {run.seed}, {dataclasses.asdict(config)}",
     )
     save_model(path, state, row, half=True)

@@ -1,0 +1,209 @@
+"""The run folder: what it holds, how it is opened, and who may write to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import torch
+
+from gantool import catalog
+from gantool.data import data_hash
+from gantool.errors import InputError, OutputError, UsageError
+from gantool.media.files import atomic
+from gantool.settings import configure
+from gantool.training.request import TrainRequest
+
+T = TypeVar("T")
+
+_BEFORE_A_STEP = ("config.json", "log.jsonl")  # all that a run leaves which failed before its first save
+
+
+@dataclass
+class Run:
+    """A run folder: ``config.json``, ``log.jsonl``, ``last.ckpt``, ``samples/``, ``model.safetensors`` (the
+    latest) and ``best.safetensors`` (the one that scored best on the pictures kept out).
+    """
+
+    folder: Path
+    steps: int
+    seed: int
+    config: dict[str, Any]
+    resumed: bool
+    lock: IO[str] | None = field(
+        default=None, repr=False
+    )  # held open while this process writes to the folder
+    writes: bool = True  # False in all but the first process of a training
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def best_model(self) -> Path:
+        return self.folder / "best.safetensors"
+
+    def sheet(self, step: int) -> Path:
+        """Where the samples of a step go."""
+        return self.folder / "samples" / f"{step:07d}.png"
+
+    def entries(self, until: int) -> list[dict[str, Any]]:
+        """The lines of ``log.jsonl`` up to a step."""
+        path = self.folder / "log.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [entry for entry in map(json.loads, lines) if entry["step"] <= until]
+
+    def best(self, until: int, score: str = "psnr", sign: int = 1) -> float:
+        """The best score logged up to a step, times ``sign``; minus infinity before the first."""
+        values = [sign * entry[score] for entry in self.entries(until) if score in entry]
+        return max(values, default=-float("inf"))
+
+    def log(self, **values: Any) -> None:
+        """Append one JSON object to ``log.jsonl``."""
+        if not self.writes:
+            return
+        line = json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()})
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def open_run(
+    request: TrainRequest,
+    kind: type[T],
+    default_steps: Callable[[T], int],
+    files: Sequence[Path] = (),
+    fabric: Any = None,
+) -> tuple[Run, T]:
+    """Start a new run folder, or reopen the one of ``--resume`` with the settings it was started with.
+
+    ``files`` are the training pictures, whose fingerprint the folder keeps. With several processes only the
+    first one writes; the others wait for it.
+
+    Raises:
+        OutputError: the folder of a new run exists already, and there is something in it to lose.
+        InputError: ``--resume`` names no run, or one of another task.
+        UsageError: ``--resume`` together with other settings or another seed than the run has.
+    """
+    writes = fabric is None or fabric.global_rank == 0
+    run, config = (_reopened if request.resume else _started)(request, kind, default_steps, files, writes)
+    if fabric is not None:
+        fabric.barrier()
+    return run, config
+
+
+def _started(
+    request: TrainRequest,
+    kind: type[T],
+    default_steps: Callable[[T], int],
+    files: Sequence[Path],
+    writes: bool,
+) -> tuple[Run, T]:
+    config = configure(kind, request.settings)
+    settings = dataclasses.asdict(config)  # type: ignore[call-overload]
+    steps = default_steps(config) if request.steps is None else request.steps
+    run = Run(request.out, steps, request.seed, settings, False, writes=writes)
+    if not writes:
+        return run, config
+    if request.out.exists() and any(p.name not in _BEFORE_A_STEP for p in request.out.iterdir()):
+        raise OutputError(
+            "the run folder exists", request.out, "Use --resume to go on with it, or another -o"
+        )
+    request.out.mkdir(parents=True, exist_ok=True)
+    run.lock = _locked(run.folder)
+    if run.lock is not None:
+        run.lock.truncate(0)
+    data = {"data": [str(path.resolve()) for path in request.data], "data_hash": data_hash(files)}
+    _write_config(run, request.task, data)
+    return run, config
+
+
+def _reopened(
+    request: TrainRequest,
+    kind: type[T],
+    default_steps: Callable[[T], int],
+    files: Sequence[Path],
+    writes: bool,
+) -> tuple[Run, T]:
+    assert request.resume is not None
+    saved = saved_config(request.resume)
+    if saved["task"] != request.task:
+        raise UsageError(f"that run is of task {saved['task']}", remedy=f"Use --task {saved['task']}")
+    if request.settings:
+        raise UsageError("--set cannot change a run that goes on", remedy="Start a new run with -o")
+    config = configure(kind, {k: str(v) for k, v in saved["settings"].items()})
+    steps = saved["steps"] if request.steps is None else request.steps
+    lock = _locked(request.resume) if writes else None
+    run = Run(request.resume, steps, saved["seed"], saved["settings"], True, lock, writes)
+    known = saved.get("data_hash", "")
+    if known and files and data_hash(files) != known:
+        request.warn("the training pictures are not those that this run began with")
+    if steps != saved["steps"] and writes:
+        _write_config(run, request.task, {k: saved[k] for k in ("data", "data_hash") if k in saved})
+    return run, config
+
+
+def saved_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` of a run that can go on. Raises InputError if it is not one."""
+    path = folder / "config.json"
+    if not path.is_file() or not (folder / "last.ckpt").is_file():
+        raise InputError("not a run folder that can go on", folder, "It needs config.json and last.ckpt")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _locked(folder: Path) -> IO[str] | None:
+    """Make sure that no other process trains into this folder; the lock ends with the process."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    file = (folder / "log.jsonl").open("a", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise OutputError(
+            "another training is writing to this run", folder, "Wait for it or stop it"
+        ) from None
+    os.set_inheritable(file.fileno(), False)
+    return file
+
+
+def _write_config(run: Run, task: str, data: dict[str, Any]) -> None:
+    from gantool import __version__
+
+    record = {
+        "task": task,
+        "steps": run.steps,
+        "seed": run.seed,
+        "settings": run.config,
+        **data,
+        "gantool": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    with atomic(run.folder / "config.json", overwrite=True) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def trained_row(run: Run, **values: Any) -> catalog.Checkpoint:
+    """The catalog row that a trained model carries in its own file."""
+    made = f"steps {run.steps}, seed {run.seed}, {run.config}"
+    values = {"licence": "as the training data", "made": made} | values
+    return catalog.Checkpoint(name=_row_name(run.folder), source="file", file="model.safetensors", **values)
+
+
+def _row_name(folder: Path) -> str:
+    """A run folder's name as a catalog name: lower case, digits, dots and dashes."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", folder.resolve().name.lower()).strip(".-")
+    return name[:80] or "trained"
