@@ -49,7 +49,11 @@ class Checkpoint:
     ``scale``: output side / input side. ``multiple``: sides the net wants to be a multiple of, in px.
     ``radius``: receptive field in input px (exact tile overlap), None when the net sees the whole picture.
     ``dtypes``: what is cleared beside fp32, of "bf16" and "fp16". ``value_range``: 1.0 or 255.0.
+    ``signed``: the net takes and gives [-1,1] instead of [0, value_range].
     ``color``: order of the input channels. ``needs``: other rows that must be present.
+    ``whole``: the net's norms measure the picture that it is shown (instance norm and the like), so a tile
+    comes out otherwise than the same place of the whole picture: no tiles below a size limit.
+    ``keeps_gray``: a grey picture stays grey (translate: restoration and the like).
     ``recommended``: device classes, of "cpu" and "gpu", for which ``--model auto`` prefers this row.
     ``made``: the command that made a built-in checkpoint.
     """
@@ -74,7 +78,10 @@ class Checkpoint:
     radius: int | None = None
     dtypes: tuple[str, ...] = ()
     value_range: float = 1.0
+    signed: bool = False
     color: str = "rgb"
+    whole: bool = False
+    keeps_gray: bool = False
     key: str = ""
     needs: tuple[str, ...] = ()
     recommended: tuple[str, ...] = ()
@@ -228,6 +235,7 @@ def _check(row: Checkpoint) -> None:
         "dtypes": not set(row.dtypes) <= {"bf16", "fp16"},
         "recommended": not set(row.recommended) <= {"cpu", "gpu"},
         "value_range": row.value_range not in (1.0, 255.0),
+        "signed": row.signed and row.value_range != 1.0,
         "color": row.color not in ("rgb", "bgr", "lab"),
         "key": not _KEY.fullmatch(row.key),
         "args": not all(isinstance(k, str) and _harmless(v) for k, v in row.args.items()),
@@ -246,7 +254,7 @@ def _check_type(row: str, name: str, value: Any) -> None:
         right = value is None or (isinstance(value, int) and not isinstance(value, bool))
     elif name == "value_range":
         right = isinstance(value, (int, float))
-    elif name == "commercial":
+    elif name in ("commercial", "signed", "whole", "keeps_gray"):
         right = isinstance(value, bool)
     elif name in ("dtypes", "needs", "recommended"):
         right = isinstance(value, tuple) and all(isinstance(v, str) for v in value)

@@ -136,6 +136,10 @@ def test_scales() -> None:
         'dtypes = "bf16"',
         'recommended = ["tpu"]',
         "value_range = 2.0",
+        "signed = 1",
+        "signed = true\nvalue_range = 255.0",
+        'whole = "yes"',
+        "keeps_gray = 0",
         'color = "cmyk"',
         'key = "a b"',
         "commercial = 1",
@@ -195,6 +199,13 @@ def test_a_row_in_a_file_cannot_point_elsewhere() -> None:
     assert (row.source, row.repo, row.url, row.sha256, row.file) == ("file", "", "", "", "here.safetensors")
 
 
+def test_what_translate_needs_to_know_is_in_the_row_and_absent_from_older_files() -> None:
+    row = replace(GOOD, task="translate", signed=True, whole=True, keeps_gray=True)
+    assert Checkpoint.from_json(row.to_json()) == row
+    older = {k: v for k, v in json.loads(GOOD.to_json()).items() if k not in ("signed", "whole", "keeps_gray")}
+    assert Checkpoint.from_json(json.dumps(older)) == GOOD
+
+
 def test_a_row_of_a_newer_version_is_read() -> None:
     text = json.dumps(json.loads(GOOD.to_json()) | {"invented_later": 1})
     assert Checkpoint.from_json(text).name == "net"
@@ -214,6 +225,10 @@ def test_a_row_of_a_newer_version_is_read() -> None:
         {"name": ""},
         {"scale": "4"},
         {"dtypes": [["bf16"]]},
+        {"signed": "yes"},
+        {"signed": True, "value_range": 255.0},
+        {"whole": 1},
+        {"keeps_gray": None},
     ],
     ids=str,
 )
