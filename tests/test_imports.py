@@ -35,7 +35,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     **dict.fromkeys(["legacy", "pool"], (2, TOOLS)),
     "pipelines": (3, TOOLS),
     "settings": (1, set()),
-    "training": (3, TOOLS | {"lightning_fabric"}),
+    "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
     **dict.fromkeys(["engine", "inference", "preview", "recipes"], (4, TOOLS)),
     **dict.fromkeys(
         ["commands", "cli", "__init__", "__main__"], (5, TOOLS | {"typer", "av", "imageio_ffmpeg"})
