@@ -65,13 +65,23 @@ def matlab_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Pad right and bottom of (N,C,H,W) so that both sides are multiples; mirrored where that is possible."""
+    """Pad right and bottom of (N,C,H,W) so that both sides are multiples, with the mirrored picture."""
     height, width = x.shape[-2:]
-    down, right = -height % multiple, -width % multiple
-    if not down and not right:
-        return x
-    mirrored = down < height and right < width
-    return F.pad(x, (0, right, 0, down), mode="reflect" if mirrored else "replicate")
+    return mirror_pad(x, height + -height % multiple, width + -width % multiple)
+
+
+def mirror_pad(x: Tensor, height: int, width: int) -> Tensor:
+    """(N,C,H,W) continued to the right and below as (N,C,height,width), which are no smaller.
+
+    Mirrored at the border without repeating it, back and forth where one mirror image is not enough; a side
+    of one pixel is repeated. What a net measures over the whole picture stays nearly what it was.
+    """
+    for axis, target in ((-2, height), (-1, width)):
+        side = x.shape[axis]
+        if target > side:
+            place = torch.arange(target, device=x.device) % max(1, 2 * side - 2)
+            x = x.index_select(axis, torch.where(place < side, place, 2 * side - 2 - place))
+    return x
 
 
 def to_tensor(frames: np.ndarray) -> Tensor:

@@ -1,7 +1,8 @@
-"""Run a net over a large picture piece by piece, with the result that the whole picture would give."""
+"""Run a net over a large picture piece by piece, so that no seam is left."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -46,5 +47,83 @@ def run_tiled(fn: Callable[[Tensor], Tensor], x: Tensor, scale: int, tile_px: in
             result[..., top * scale : bottom * scale, left * scale : right * scale] = piece[
                 ..., dy : dy + rows, dx : dx + columns
             ]
+    assert result is not None
+    return result
+
+
+def blended_tiles(
+    length: int, tile_px: int, overlap: int, multiple: int = 1
+) -> list[tuple[int, int, int, int]]:
+    """Pieces of one axis as in :func:`tiles`, but nearly equal, and read from and to multiples of a stride.
+
+    As many cores as :func:`tiles` makes, at most ``tile_px`` long, none much shorter than the others. Reads
+    reach at least ``overlap`` beyond the core and on to the next multiple of ``multiple``, so that a net's
+    strides fall on the same pixels as in the whole picture; they end at its border.
+    """
+    count = -(-length // tile_px)
+    bounds = [length * i // count for i in range(count + 1)]
+    pieces = []
+    for start, end in itertools.pairwise(bounds):
+        first, last = max(0, start - overlap), end + overlap
+        pieces.append((start, end, first - first % multiple, min(length, last + -last % multiple)))
+    return pieces
+
+
+def feather(piece: tuple[int, int, int, int], length: int, width: int) -> Tensor:
+    """The weight of each pixel that a piece of :func:`blended_tiles` reads: (read end - read start,) float32.
+
+    1 inside the core, falling smoothly to 0 over ``width`` px on both sides of each inner border; over all
+    pieces of an axis the weights of a pixel sum to one. ``width`` 0 cuts hard at the borders.
+    """
+    start, end, read_start, read_end = piece
+    center = torch.arange(read_start, read_end, dtype=torch.float64) + 0.5
+
+    def rise(border: int) -> Tensor:
+        """0 left of a border, 1 right of it. The picture's own borders are no joins."""
+        if border in (0, length):
+            return torch.full_like(center, float(border == 0))
+        if width == 0:
+            return (center > border).double()
+        t = ((center - border) / (2 * width) + 0.5).clamp(0, 1)
+        return t * t * (3 - 2 * t)
+
+    # A piece has what has risen at its left border and not yet at its right one: sums to one by telescoping.
+    return (rise(start) - rise(end)).float()
+
+
+def run_blended(
+    fn: Callable[[Tensor], Tensor],
+    x: Tensor,
+    tile_px: int,
+    overlap: int,
+    width: int,
+    multiple: int = 1,
+) -> Tensor:
+    """``fn``, which keeps the size, over (N,C,H,W) in tiles whose results fade into each other.
+
+    For nets of which tiles are not exact: what they see reaches further than any overlap, or their norms
+    measure the picture. With ``width`` 0 and an ``overlap`` of at least the receptive-field radius the joins
+    are exact, as in :func:`run_tiled`.
+
+    Args:
+        tile_px: longest side of a tile's core in pixels, at least 1; the overlap is not counted.
+        overlap: pixels read around the core, at least.
+        width: pixels on both sides of a join over which two tiles are mixed, at most ``overlap``.
+        multiple: the net's stride; tiles begin at multiples of it.
+    """
+    if tile_px < 1 or not 0 <= width <= overlap or multiple < 1:
+        raise ValueError("tile_px and multiple must be at least 1, and width between 0 and overlap")
+    height, wide = x.shape[-2:]
+    if height <= tile_px and wide <= tile_px:
+        return fn(x)
+    result: Tensor | None = None
+    for row in blended_tiles(height, tile_px, overlap, multiple):
+        down = feather(row, height, width).to(x.device)[:, None]
+        for column in blended_tiles(wide, tile_px, overlap, multiple):
+            piece = fn(x[..., row[2] : row[3], column[2] : column[3]])
+            if result is None:
+                result = piece.new_zeros(*piece.shape[:2], height, wide)
+            share = down * feather(column, wide, width).to(x.device)
+            result[..., row[2] : row[3], column[2] : column[3]] += piece * share.to(piece.dtype)
     assert result is not None
     return result

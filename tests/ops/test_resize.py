@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from gantool.ops.resize import matlab_resize, pad_to_multiple, resize, to_tensor
+from gantool.ops.resize import matlab_resize, mirror_pad, pad_to_multiple, resize, to_tensor
 
 
 def test_same_size_is_the_same_tensor():
@@ -45,6 +46,21 @@ def test_pad_and_crop_is_identity(size):
     padded = pad_to_multiple(x, 8)
     assert padded.shape[-2] % 8 == 0 and padded.shape[-1] % 8 == 0
     assert torch.equal(padded[..., : size[0], : size[1]], x)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 15), (20, 5)])
+def test_one_mirror_image_is_the_usual_reflection(size):
+    x = torch.rand(2, 3, *size)
+    down, right = size[0] - 1, size[1] - 1
+    padded = mirror_pad(x, size[0] + down, size[1] + right)
+    assert torch.equal(padded, F.pad(x, (0, right, 0, down), mode="reflect"))
+
+
+def test_several_mirror_images():
+    x = torch.arange(3.0).view(1, 1, 1, 3)
+    assert mirror_pad(x, 1, 11)[0, 0, 0].tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]
+    assert mirror_pad(x, 4, 3)[0, 0, :, 1].tolist() == [1, 1, 1, 1]  # a side of one pixel is repeated
+    assert mirror_pad(x, 1, 3) is x
 
 
 def test_to_tensor_spans_the_range():

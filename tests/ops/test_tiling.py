@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gantool.models.srvgg import SRVGGNetCompact
-from gantool.ops.tiling import run_tiled, tiles
+from gantool.ops.tiling import blended_tiles, feather, run_blended, run_tiled, tiles
 
 
 @given(
@@ -48,3 +48,82 @@ def test_compact_net_is_exact_at_its_radius(size):
 def test_refuses_nonsense():
     with pytest.raises(ValueError):
         run_tiled(lambda x: x, torch.rand(1, 1, 4, 4), 1, 0, 0)
+
+
+# ---- tiles that fade into each other
+
+
+AXIS = {
+    "length": st.integers(1, 300),
+    "tile_px": st.integers(1, 120),
+    "overlap": st.integers(0, 40),
+    "multiple": st.sampled_from([1, 4, 32]),
+}
+
+
+@given(**AXIS)
+def test_blended_cores_cover_an_axis_once_and_are_nearly_equal(length, tile_px, overlap, multiple):
+    covered, sizes = [], []
+    for start, end, read_start, read_end in blended_tiles(length, tile_px, overlap, multiple):
+        assert 0 <= read_start <= max(0, start - overlap) and min(length, end + overlap) <= read_end <= length
+        assert read_start % multiple == 0 and (read_end == length or read_end % multiple == 0)
+        covered += range(start, end)
+        sizes.append(end - start)
+    assert covered == list(range(length))
+    assert max(sizes) <= tile_px and max(sizes) - min(sizes) <= 1
+
+
+@given(**AXIS, data=st.data())
+def test_weights_sum_to_one_and_are_never_negative(length, tile_px, overlap, multiple, data):
+    width = data.draw(st.integers(0, overlap))
+    total = torch.zeros(length)
+    for piece in blended_tiles(length, tile_px, overlap, multiple):
+        weights = feather(piece, length, width)
+        assert weights.min() >= 0 and weights.max() <= 1
+        total[piece[2] : piece[3]] += weights
+    assert (total - 1).abs().max() < 1e-6
+
+
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    tile_px=st.integers(1, 70),
+    overlap=st.integers(0, 20),
+    multiple=st.sampled_from([1, 4, 16]),
+    data=st.data(),
+)
+@settings(max_examples=60, deadline=None)
+def test_identity_comes_back_for_any_size(height, width, tile_px, overlap, multiple, data):
+    x = torch.rand(1, 2, height, width)
+    fade = data.draw(st.integers(0, overlap))
+    y = run_blended(lambda piece: piece, x, tile_px, overlap, fade, multiple)
+    assert y.shape == x.shape and (y - x).abs().max() < 5e-6  # below a third of a 16-bit level
+
+
+def test_tiles_that_differ_in_brightness_fade_smoothly():
+    brightness = iter([0.2, 0.8])
+    x = torch.rand(1, 1, 8, 200)
+    row = run_blended(lambda piece: torch.full_like(piece, next(brightness)), x, 100, 40, 30)[0, 0, 0]
+    assert torch.allclose(row[:70], torch.tensor(0.2)) and torch.allclose(row[130:], torch.tensor(0.8))
+    assert (
+        row.diff() >= -1e-6
+    ).all() and row.diff().max() < 0.6 * 1.6 / 60  # never steeper than 1.5 times even
+
+
+@pytest.mark.parametrize("size", [(72, 88), (36, 128)])
+def test_a_strided_net_is_exact_at_its_radius_with_aligned_tiles(size):
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 4, 4, 4), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ConvTranspose2d(4, 3, 4, 4))
+    net = nn.Sequential(*layers).double().eval()
+    x = torch.rand(1, 3, *size, dtype=torch.float64)
+    with torch.no_grad():
+        whole, tiled = net(x), run_blended(net, x, 23, 7, 0, 4)
+        short = run_blended(net, x, 23, 0, 0, 4)
+    assert torch.allclose(whole, tiled, atol=1e-12)
+    assert not torch.allclose(whole, short, atol=1e-12)
+
+
+def test_blending_refuses_nonsense():
+    for arguments in ((0, 0, 0), (4, 2, 3), (4, 2, -1), (4, 2, 0, 0)):
+        with pytest.raises(ValueError):
+            run_blended(lambda x: x, torch.rand(1, 1, 8, 8), *arguments)
