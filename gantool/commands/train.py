@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from gantool.commands.config_file import read_config
 from gantool.commands.options import Hardware, Output, examples, option, panels
 from gantool.console import Console
-from gantool.errors import InputError, UsageError
+from gantool.errors import DeviceError, InputError, UsageError
 
 TASKS = ("colorize", "upscale")
 
 EXAMPLES = examples(
     "gantool train --task colorize photos/ -o runs/colour --steps 20000",
-    "gantool train --task colorize photos/ --resume runs/colour",
+    "gantool train --resume runs/colour",
     "gantool train --task upscale photos/ -o runs/x2 --set scale=2 --set batch=8",
     "gantool train --task upscale --list",
 )
+
+_training = functools.partial(option, "Training")
+
+
+@dataclass(frozen=True)
+class Several:
+    """How a step's batch is shared."""
+
+    devices: Annotated[
+        int, option("Hardware", "--devices", metavar="N", min=1, help="GPUs, or processes on a CPU.")
+    ] = 1
+    nodes: Annotated[
+        int, option("Hardware", "--nodes", metavar="N", min=1, help="Machines; the command is run on each.")
+    ] = 1
+    strategy: Annotated[
+        str, option("Hardware", "--strategy", metavar="NAME", help="auto, or ddp (torch.distributed).")
+    ] = "auto"
+    accumulate: Annotated[
+        int,
+        option("Hardware", "--accumulate", metavar="N", min=1, help="Parts of a batch, to need less memory."),
+    ] = 1
+    compile: Annotated[
+        bool, option("Hardware", "--compile", help="Compile the nets first (torch.compile).")
+    ] = False
 
 
 @panels
@@ -30,11 +58,14 @@ def command(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="DATA...", help="Folders of photos.", rich_help_panel="Files", show_default=False
+            metavar="[DATA]...",
+            help="Folders of pictures; --resume knows its own.",
+            rich_help_panel="Files",
+            show_default=False,
         ),
     ] = None,
     task: Annotated[
-        str, option("Training", "--task", metavar="TASK", help=f"What to learn: {' or '.join(TASKS)}.")
+        str, _training("--task", metavar="TASK", help=f"What to learn: {', '.join(TASKS)}.")
     ] = "",
     out: Annotated[
         Path | None, option("Files", "-o", "--output", metavar="RUN", help="The run folder to make.")
@@ -45,65 +76,79 @@ def command(
             "Files", "--resume", metavar="RUN", help="Go on with this run, to its planned total of steps."
         ),
     ] = None,
+    config: Annotated[
+        Path | None,
+        option(
+            "Files",
+            "--config",
+            metavar="FILE",
+            help="Take options from a TOML file, parameters under [set], or from a run's config.json.",
+        ),
+    ] = None,
     steps: Annotated[
-        int | None, option("Training", "--steps", metavar="N", min=1, help="Planned total. [the recipe's]")
+        int | None, _training("--steps", metavar="N", min=1, help="Planned total. [the recipe's]")
     ] = None,
     stop_after: Annotated[
         int | None,
-        option(
-            "Training", "--stop-after", metavar="N", min=1, help="Stop after N steps, to go on with --resume."
-        ),
+        _training("--stop-after", metavar="N", min=1, help="Stop after N steps, to go on with --resume."),
     ] = None,
-    seed: Annotated[int, option("Training", "--seed", metavar="N", help="Of all that is random.")] = 0,
+    seed: Annotated[int, _training("--seed", metavar="N", min=0, help="Of all that is random.")] = 0,
     sample_every: Annotated[
-        int | None,
-        option("Training", "--sample-every", metavar="N", min=1, help="Steps between sample sheets."),
+        int | None, _training("--sample-every", metavar="N", min=1, help="Steps between sample sheets.")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        option("Training", "--set", metavar="KEY=VALUE", help="A parameter of the recipe; may be repeated."),
+        _training("--set", metavar="KEY=VALUE", help="A parameter of the recipe; may be repeated."),
     ] = None,
-    show: Annotated[
-        bool, option("Training", "--list", help="List the parameters of the task's recipe.")
-    ] = False,
+    show: Annotated[bool, _training("--list", help="List the parameters of the task's recipe.")] = False,
     hardware: Hardware,
+    several: Several,
     output: Output,
 ) -> None:
     """Train a model on your own pictures. What it saves works with the other commands as --model RUN."""
     console: Console = ctx.obj
-    console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
+    # The processes that --devices starts run this same command; only the first one speaks.
+    first = all(os.environ.get(rank, "0") == "0" for rank in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    progress_mode = output.progress if first else "none"
+    console.configure(quiet=output.quiet, verbose=output.verbose, progress=progress_mode, json=output.json)
+    file = read_config(config) if config is not None else {}
+
+    def chosen(name: str, value: Any) -> Any:
+        """The command line before the config file, the config file before the default."""
+        source = ctx.get_parameter_source({"output": "out"}.get(name, name))
+        return file[name] if name in file and (source is None or source.name == "DEFAULT") else value
+
+    task = chosen("task", task) or _task_of(resume)
     _check_task(task)
     if show:
         _list(task, console)
         return
-    values = _settings(settings or [])
-    folders = tuple(data or ())
+    run = resume or (Path(chosen("output", out)) if chosen("output", out) else None)
     if resume is not None and out is not None:
         raise UsageError("--resume and -o contradict each other", remedy="--resume writes into its own run")
-    run = resume or out
     if run is None:
         raise UsageError("no run folder", remedy="Give -o RUN, or --resume RUN to go on with one")
-    if not folders:
-        raise UsageError("no training pictures", remedy="Name one or more folders of photos")
-    for folder in folders:
-        if not folder.exists():
-            raise InputError("no such folder", folder, "Check the name")
 
     from gantool.training import TrainRequest
 
     request = TrainRequest(
         task=task,
-        data=folders,
+        data=_folders(data or [Path(p) for p in file.get("data", ())], resume),
         out=run,
-        steps=steps,
+        steps=chosen("steps", steps),
         stop_after=stop_after,
-        seed=seed,
+        seed=chosen("seed", seed),
         resume=resume,
-        device=hardware.device,
-        precision=hardware.precision,
-        settings=values,
-        sample_every=sample_every,
-        threads=hardware.threads,
+        device=chosen("device", hardware.device),
+        precision=chosen("precision", hardware.precision),
+        devices=chosen("devices", several.devices),
+        nodes=chosen("nodes", several.nodes),
+        strategy=chosen("strategy", several.strategy),
+        accumulate=chosen("accumulate", several.accumulate),
+        compile=chosen("compile", several.compile),
+        settings=file.get("set", {}) | _settings(settings or []),
+        sample_every=chosen("sample_every", sample_every),
+        threads=chosen("threads", hardware.threads),
         say=console.info,
         warn=console.warn,
         check=console.check,
@@ -111,15 +156,55 @@ def command(
     )
     with console.task(f"train {task}", unit="step") as progress:
         request.progress = progress
-        model = importlib.import_module(f"gantool.recipes.{task}").train(request)
-    console.result(str(model), {"task": task, "output": str(model), "run": str(run)})
+        model = _train(request)
+    if first:
+        console.result(str(model), {"task": task, "output": str(model), "run": str(run)})
+
+
+def _train(request: Any) -> Path:
+    """Run the task's recipe; out of memory is one sentence that names what helps."""
+    from gantool.devices import is_out_of_memory
+
+    try:
+        return importlib.import_module(f"gantool.recipes.{request.task}").train(request)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    raise DeviceError(
+        "out of memory in training",
+        remedy=f"Use --accumulate {request.accumulate * 2}, --precision bf16, or a smaller --set batch=... "
+        "or crop=...",
+    )
+
+
+def _task_of(resume: Path | None) -> str:
+    """The task of a run that goes on; empty if that cannot be told."""
+    if resume is None:
+        return ""
+    from gantool.training import saved_config
+
+    return str(saved_config(resume)["task"])
+
+
+def _folders(given: list[Path], resume: Path | None) -> tuple[Path, ...]:
+    """The training folders: those given, or those a run was started with."""
+    if not given and resume is not None:
+        from gantool.training import saved_config
+
+        given = [Path(path) for path in saved_config(resume).get("data", ())]
+    if not given:
+        raise UsageError("no training pictures", remedy="Name one or more folders of photos")
+    for folder in given:
+        if not folder.exists():
+            raise InputError("no such folder", folder, "Check the name")
+    return tuple(given)
 
 
 def _check_task(task: str) -> None:
     if task in TASKS:
         return
     near = difflib.get_close_matches(task, TASKS, n=1, cutoff=0.4)
-    tasks = f"Tasks are {' and '.join(TASKS)}"
+    tasks = f"Tasks are {', '.join(TASKS)}"
     if not task:
         raise UsageError("no task", remedy=f"Give --task. {tasks}")
     raise UsageError(f"unknown task '{task}'", remedy=f"Did you mean {near[0]}? {tasks}" if near else tasks)

@@ -40,8 +40,8 @@ def fabric_for(request: TrainRequest) -> Any:
     device = pick_device(request.device)
     if device.type == "cuda" and request.devices > torch.cuda.device_count():
         _too_few(request.devices, torch.cuda.device_count(), "GPU")
-    if device.type == "cpu" and request.devices > cpu_threads():
-        _too_few(request.devices, cpu_threads(), "CPU core")
+    if device.type == "cpu" and request.devices > (os.cpu_count() or 1):
+        _too_few(request.devices, os.cpu_count() or 1, "CPU core")
     if device.type == "mps" and request.devices > 1:
         _too_few(request.devices, 1, "GPU")
     any_precision = catalog.Checkpoint(name=request.task, task=request.task, dtypes=("bf16", "fp16"))

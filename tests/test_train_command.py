@@ -1,0 +1,187 @@
+"""``gantool train`` from the command line: config files, runs that know their data, several processes."""
+
+import json
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from cli_kit import call, start
+
+from gantool.commands import train as command
+from gantool.commands.config_file import read_config
+from gantool.errors import InputError, UsageError
+
+SMALL = [
+    "--set=scale=2",
+    "--set=width=8",
+    "--set=depth=2",
+    "--set=batch=4",
+    "--set=patch=16",
+    "--set=holdout=2",
+]
+PLAIN = ["--device", "cpu", "--precision", "fp32", "--threads", "1", "-q"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        image = cv2.resize(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8), (72, 72))
+        cv2.imwrite(str(folder / f"{number:02d}.png"), image)
+    return folder
+
+
+def nets(folder):
+    return torch.load(folder / "last.ckpt", weights_only=True)["net"]
+
+
+def difference(one, other):
+    a, b = nets(one), nets(other)
+    return max(float((a[key] - b[key]).abs().max()) for key in a)
+
+
+@pytest.mark.slow
+def test_two_processes_and_two_parts_equal_one_whole_batch(photos, tmp_path, capfd):
+    words = ["train", "--task", "upscale", photos, "--steps", "6", *SMALL, *PLAIN]
+    with start(*words, "-o", tmp_path / "two", "--devices", "2") as process:
+        out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err.decode()
+    assert out.decode().splitlines() == [str(tmp_path / "two/model.safetensors")]
+    assert call(capfd, *words, "-o", tmp_path / "one").code == 0
+    assert call(capfd, *words, "-o", tmp_path / "parts", "--accumulate", "2").code == 0
+    assert difference(tmp_path / "one", tmp_path / "two") < 1e-5
+    assert difference(tmp_path / "one", tmp_path / "parts") < 1e-5
+    log = [(tmp_path / name / "log.jsonl").read_text() for name in ("one", "two")]
+    assert [json.loads(line)["step"] for line in log[1].splitlines()] == [6]
+    assert json.loads(log[0])["psnr"] == pytest.approx(json.loads(log[1])["psnr"], abs=1e-4)
+
+
+def test_sigterm_ends_two_processes_and_the_run_goes_on(photos, tmp_path, capfd):
+    words = ["train", "--task", "upscale", photos, "-o", tmp_path / "run", "--steps", "100000", *SMALL]
+    process = start(*words, "--devices", "2", "--device", "cpu", "--sample-every", "5", "--threads", "1")
+    for _ in range(1200):
+        if (tmp_path / "run/last.ckpt").exists() or process.poll() is not None:
+            break
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err.decode()
+    assert "go on with --resume" in err.decode()
+    done = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["step"]
+    assert done % 5 == 0
+    resumed = call(capfd, "train", "--resume", tmp_path / "run", "--steps", done + 1, *PLAIN)
+    assert resumed.code == 0, resumed.err
+    assert torch.load(tmp_path / "run/last.ckpt", weights_only=True)["step"] == done + 1
+
+
+def test_a_run_knows_its_task_and_data(photos, tmp_path, capfd):
+    words = [
+        "train",
+        "--task",
+        "upscale",
+        photos,
+        "-o",
+        tmp_path / "run",
+        "--steps",
+        "3",
+        "--stop-after",
+        "1",
+    ]
+    assert call(capfd, *words, *SMALL, *PLAIN).code == 0
+    done = call(capfd, "train", "--resume", tmp_path / "run", *PLAIN)
+    assert done.code == 0, done.err
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["data"] == [str(photos)] and len(config["data_hash"]) == 16
+    other = tmp_path / "other"
+    other.mkdir()
+    for number in range(20):
+        (other / f"x{number:02d}.png").write_bytes((photos / f"{number:02d}.png").read_bytes())
+    warned = call(
+        capfd,
+        "train",
+        other,
+        "--resume",
+        tmp_path / "run",
+        "--steps",
+        "4",
+        "--device=cpu",
+        "--precision=fp32",
+    )
+    assert warned.code == 0 and "not those that this run began with" in warned.err
+
+
+def test_the_command_line_stands_before_the_config_file(photos, tmp_path, capfd):
+    file = tmp_path / "run.toml"
+    file.write_text(
+        f'task = "upscale"\ndata = "{photos}"\noutput = "{tmp_path / "run"}"\nsteps = 2\nseed = 7\n'
+        'device = "cpu"\nprecision = "fp32"\n[set]\nscale = 2\nwidth = 8\ndepth = 2\nbatch = 2\npatch = 16\n'
+    )
+    done = call(capfd, "train", "--config", file, "--steps", "1", "--set", "width=9", "--threads", "1")
+    assert done.code == 0, done.err
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert (config["steps"], config["seed"], config["settings"]["width"]) == (1, 7, 9)
+    assert config["settings"]["depth"] == 2
+    again = ["train", "--config", tmp_path / "run/config.json", "-o", tmp_path / "again", "--device", "cpu"]
+    assert call(capfd, *again, "--precision", "fp32").code == 0
+    repeated = json.loads((tmp_path / "again/config.json").read_text())
+    assert repeated == config
+    assert difference(tmp_path / "run", tmp_path / "again") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "word"),
+    [
+        ('tsk = "upscale"', UsageError, "Did you mean task"),
+        ("lr = 1.0", UsageError, r"under \[set\]"),
+        ("steps = true", UsageError, "whole number"),
+        ('steps = "many"', UsageError, "whole number"),
+        ("steps = ", InputError, "not valid"),
+    ],
+)
+def test_config_files_that_are_wrong(tmp_path, text, error, word):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(error, match=word):
+        read_config(tmp_path / "c.toml")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_config(tmp_path / "gone.toml")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["--devices", "999"], 6, "--devices 999 on a machine with"),
+        (["--strategy", "fsdp"], 2, "no strategy called"),
+        (["--accumulate", "3"], 2, "cannot be shared evenly"),
+        (["--set", "widht=3"], 2, "Did you mean width"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(photos, tmp_path, capfd, words, code, sentence):
+    base = ["train", "--task", "upscale", photos, "-o", tmp_path / "run", "--steps", "1", *PLAIN, *SMALL]
+    done = call(capfd, *base, *words)
+    assert done.code == code and sentence in done.err and done.err.count("\n") == 1
+
+
+def test_out_of_memory_names_what_helps(photos, tmp_path, capfd, monkeypatch):
+    import gantool.recipes.upscale as recipe
+
+    def train(request):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(recipe, "train", train)
+    done = call(capfd, "train", "--task", "upscale", photos, "-o", tmp_path / "run")
+    assert done.code == 6 and "--accumulate 2" in done.err and "--precision bf16" in done.err
+
+
+def test_every_task_has_a_recipe():
+    import importlib
+
+    from gantool.settings import describe
+
+    for task in command.TASKS:
+        recipe = importlib.import_module(f"gantool.recipes.{task}")
+        assert callable(recipe.train)
+        assert all(meaning for _, _, meaning in describe(recipe.Config))
