@@ -1,8 +1,9 @@
-"""``latest_net_G.pth`` of pytorch-CycleGAN-and-pix2pix: which net a bare state dict belongs to.
+"""Bare state dicts of translation nets made by other programs: which net they belong to.
 
-Such a file says nothing about itself: its program is told the training flags again at test time. Here they
-are read from names and shapes. What the weights do not show (dropout shares, test-time statistics) is left at
-the architectures' defaults.
+``latest_net_G.pth`` of pytorch-CycleGAN-and-pix2pix says nothing about itself: its program is told the
+training flags again at test time. Here they are read from names and shapes. What the weights do not show is
+as in that program: dropout shares, and that its batch-norm U-Nets are tested with the picture's own
+statistics. The files of DPED are known by their names.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ _BLOCK = re.compile(r"model\.(\d+)\.conv_block\.(\d+)\.weight")
 
 @dataclass(frozen=True)
 class Layout:
-    """What a row needs to say: ``arch`` and ``args`` as in weights.toml, and the size multiple."""
+    """What a row needs to say, named as in :class:`gantool.catalog.Checkpoint`."""
 
     arch: str
     args: dict[str, Any]
     multiple: int
+    whole: bool
+    signed: bool = True
+    keeps_gray: bool = False
 
 
 def tidy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -44,13 +48,27 @@ def tidy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def recognise(state: Mapping[str, Tensor]) -> Layout | None:
-    """The generator that a :func:`tidy` state dict belongs to; None if it is none of that program.
+    """The generator that a :func:`tidy` state dict belongs to; None if it is none that is known.
 
     U-Net of any depth from 5 and ResNet with any number of blocks, of any width and channels, with batch,
-    instance or no norm, and for the ResNet with or without dropout layers. Whether all names and shapes fit
-    is for the strict load to say.
+    instance or no norm, and for the ResNet with or without dropout layers; DPED of any width. Whether all
+    names and shapes fit is for the strict load to say.
     """
-    return _unet(state) or _resnet(state)
+    return _unet(state) or _resnet(state) or _dped(state)
+
+
+def nets_inside(state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The nets of a state dict that holds several, by the word before their tensors: "netG_A", "netD_A", ...
+
+    Empty unless there are at least two such words and one of them is a net that :func:`recognise` knows.
+    """
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in state.items():
+        word, _, rest = name.partition(".")
+        parts.setdefault(word, {})[rest] = value
+    if len(parts) < 2 or not any(recognise(tidy(part)) for part in parts.values()):
+        return ()
+    return tuple(parts)
 
 
 def _kernel(state: Mapping[str, Tensor], name: str, side: int) -> Tensor | None:
@@ -74,14 +92,17 @@ def _unet(state: Mapping[str, Tensor]) -> Layout | None:
         downs, level = downs + 1, f"{level}.model.3"
     if downs < 5:
         return None
+    norm = _norm(state, "model.model.1.model.1", "model.model.1.model.2")
     args = {
         "input_nc": first.shape[1],
         "output_nc": last.shape[1],
         "downs": downs,
         "ngf": first.shape[0],
-        "norm": _norm(state, "model.model.1.model.1", "model.model.1.model.2"),
+        "norm": norm,
     }
-    return Layout("pix2pix.UnetGenerator", args, 2**downs)
+    if norm == "batch":
+        args["own_statistics"] = True
+    return Layout("pix2pix.UnetGenerator", args, 2**downs, whole=norm != "none")
 
 
 def _resnet(state: Mapping[str, Tensor]) -> Layout | None:
@@ -101,4 +122,14 @@ def _resnet(state: Mapping[str, Tensor]) -> Layout | None:
     # A dropout layer has no weights, but it takes up a number: the second convolution is 6 and not 5.
     if any(m[2] == "6" for m in convolutions):
         args["dropout"] = 0.5
-    return Layout("cyclegan.ResnetGenerator", args, 4)
+    return Layout("cyclegan.ResnetGenerator", args, 4, whole=args["norm"] == "instance")
+
+
+def _dped(state: Mapping[str, Tensor]) -> Layout | None:
+    first, last = state.get("W1"), state.get("W12")
+    if first is None or last is None or first.ndim != 4 or last.ndim != 4 or "Variable_15" not in state:
+        return None
+    if first.shape[:3] != (9, 9, 3) or last.shape[3] != 3:
+        return None
+    args = {} if first.shape[3] == 64 else {"width": first.shape[3]}
+    return Layout("dped.DPED", args, 1, whole=True, signed=False, keeps_gray=True)

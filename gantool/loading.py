@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gantool import legacy
 from gantool.catalog import Checkpoint, embedded_row
-from gantool.errors import DeviceError, Stopped, WeightsError
+from gantool.errors import DeviceError, Stopped, UsageError, WeightsError
 from gantool.media.files import atomic
-from gantool.tensors import read_state
+from gantool.tensors import ONE_NET, read_state
 
 __all__ = ["load", "load_foreign", "load_net", "read_state", "row_of", "save_model"]
 
@@ -33,21 +34,35 @@ def load(
     """The net of any file that :func:`gantool.hub.select` chose, with its full row.
 
     A row without ``arch`` (a path, ``hf:owner/repo/file``) is completed from the file: by the row inside it,
-    by its layout, or, for upscale, by spandrel. Raises WeightsError.
+    by its layout, or, for upscale, by spandrel. Raises WeightsError for a file that is unfit or unknown,
+    UsageError for a model of another task.
     """
     if row.arch:
         return load_net(row, path, device, dtype), row
     found = row_of(path)
     if found is None:
-        if row.task != "upscale":
-            what = f"the file does not say which {row.task} model it holds"
-            raise WeightsError(
-                what, path, "Use a file made by `gantool train`, or a name of `gantool models`."
-            )
-        return load_foreign(path, device, dtype)
+        if row.task == "upscale":
+            return load_foreign(path, device, dtype)
+        _refuse_upscaler(path, row.task)
+        what = f"the file does not say which {row.task} model it holds"
+        raise WeightsError(what, path, "Use a file made by `gantool train`, or a name of `gantool models`.")
     if found.task != row.task:
-        raise WeightsError(f"the file holds a model for {found.task}, not for {row.task}", path)
+        raise _other_task(found.task, row.task, path)
     return load_net(found, path, device, dtype), found
+
+
+def _other_task(found: str, wanted: str, path: str | Path) -> UsageError:
+    what = f"the file holds a model for {found}, not for {wanted}"
+    return UsageError(what, path, f"Use `gantool {found}`, or name another file with --model.")
+
+
+def _refuse_upscaler(path: str | Path, task: str) -> None:
+    """Raise UsageError when a file that nothing else recognised is a super-resolution net."""
+    try:
+        load_foreign(path)
+    except WeightsError:
+        return
+    raise _other_task("upscale", task, path)
 
 
 def load_net(
@@ -67,7 +82,10 @@ def load_net(
         raise
     except Exception as error:  # whatever wrong arguments raise inside a stranger's row
         raise WeightsError(f"{row.arch} cannot be built with the arguments of its row", path, _FIT) from error
-    _compare(blueprint.state_dict(), state, row.arch, path)
+    expected = blueprint.state_dict()
+    if any(name not in expected for name in state):
+        state = legacy.tidy(state)
+    _compare(expected, state, row.arch, path)
     with torch.random.fork_rng(devices=[]):  # random first weights must not shift the caller's random numbers
         net = architecture(**row.args)
     net.load_state_dict(state, strict=True)
@@ -144,30 +162,36 @@ def save_model(
 def row_of(path: str | Path) -> Checkpoint | None:
     """The row of a file: the one inside it, or one for a layout that is recognised, else None.
 
-    Recognised is SRVGGNetCompact with BasicSR's names, bare or under ``params``. Raises WeightsError when the
-    file cannot be read safely.
+    Recognised are SRVGGNetCompact with BasicSR's names, bare or under ``params``, and the translation nets of
+    :mod:`gantool.legacy`. Raises WeightsError when the file cannot be read safely or holds several nets.
     """
     path = Path(path)
     row = embedded_row(path)
     if row is not None:
         return row
     state, _ = read_state(path)
+    place = {"source": "file", "file": str(path), "bytes": path.stat().st_size}
     args = _compact_args(state)
-    if args is None:
-        return None
-    return Checkpoint(
-        name=path.stem,
-        task="upscale",
-        arch="srvgg.SRVGGNetCompact",
-        args=args,
-        source="file",
-        file=str(path),
-        bytes=path.stat().st_size,
-        scale=args["upscale"],
-        radius=args["num_conv"] + 2,
-        dtypes=("bf16",),
-        summary="SRVGGNetCompact, recognised by its layout",
-    )
+    if args is not None:
+        return Checkpoint(
+            name=path.stem,
+            task="upscale",
+            arch="srvgg.SRVGGNetCompact",
+            args=args,
+            scale=args["upscale"],
+            radius=args["num_conv"] + 2,
+            dtypes=("bf16",),
+            summary="SRVGGNetCompact, recognised by its layout",
+            **place,
+        )
+    layout = legacy.recognise(legacy.tidy(state))
+    if layout is not None:
+        summary = f"{layout.arch.partition('.')[2]}, recognised by its layout"
+        return Checkpoint(path.stem, "translate", summary=summary, **vars(layout), **place)
+    several = legacy.nets_inside(state)
+    if several:
+        raise WeightsError(f"the file holds several nets: {', '.join(sorted(several)[:8])}", path, ONE_NET)
+    return None
 
 
 def _compact_args(state: Mapping[str, Tensor]) -> dict[str, int] | None:

@@ -41,6 +41,7 @@ _DTYPES = {
 }
 _OTHER_FILE = "Use a file that holds only a state dict, .safetensors or .pth."
 _AGAIN = "Download it again."
+ONE_NET = "Save the state dict of the one you want as a file of its own, and name that."
 
 
 def read_state(path: str | Path, key: str = "") -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -160,6 +161,11 @@ def _unwrapped(loaded: Any, key: str, path: Path) -> dict[str, Tensor]:
         if is_state(loaded.get(name)):
             state = loaded[name]
             break
+    if not is_state(state):
+        nets = [str(name) for name, value in loaded.items() if is_state(value)]
+        if len(nets) > 1:
+            what = f"the checkpoint holds several nets: {', '.join(sorted(nets)[:8])}"
+            raise WeightsError(what, path, ONE_NET)
     if not is_state(state):
         inside = ", ".join(sorted(str(k) for k in loaded)[:5])
         raise WeightsError(

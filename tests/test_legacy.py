@@ -6,8 +6,9 @@ import itertools
 import pytest
 import torch
 
-from gantool.legacy import Layout, recognise, tidy
+from gantool.legacy import Layout, nets_inside, recognise, tidy
 from gantool.models.cyclegan import ResnetGenerator
+from gantool.models.dped import DPED
 from gantool.models.pix2pix import NLayerDiscriminator, PixelDiscriminator, UnetGenerator
 from gantool.models.srvgg import SRVGGNetCompact
 
@@ -24,7 +25,9 @@ def test_unets(downs, norm):
     state = UnetGenerator(1, 2, downs, 3, norm).state_dict()
     found = recognise(state)
     args = {"input_nc": 1, "output_nc": 2, "downs": downs, "ngf": 3, "norm": norm}
-    assert found == Layout("pix2pix.UnetGenerator", args, 2**downs)
+    if norm == "batch":  # as its program tests it
+        args["own_statistics"] = True
+    assert found == Layout("pix2pix.UnetGenerator", args, 2**downs, whole=norm != "none")
     rebuild(found).load_state_dict(state, strict=True)
 
 
@@ -33,10 +36,36 @@ def test_resnets(blocks, norm, dropout):
     state = ResnetGenerator(3, 1, blocks, 5, norm, dropout).state_dict()
     found = recognise(state)
     args = {"input_nc": 3, "output_nc": 1, "blocks": blocks, "ngf": 5, "norm": norm}
-    assert found == Layout("cyclegan.ResnetGenerator", args | ({"dropout": 0.5} if dropout else {}), 4)
+    args |= {"dropout": 0.5} if dropout else {}
+    assert found == Layout("cyclegan.ResnetGenerator", args, 4, whole=norm == "instance")
     net = rebuild(found)
     net.load_state_dict(state, strict=True)
     assert net.state_dict().keys() == state.keys()  # the very numbering of the file
+
+
+@pytest.mark.parametrize("width", [64, 5])
+def test_dped(width):
+    state = DPED(width).state_dict()
+    found = recognise(tidy(state))
+    assert found is not None and (found.arch, found.signed, found.whole) == ("dped.DPED", False, True)
+    rebuild(found).load_state_dict(state, strict=True)
+
+
+def test_several_nets_in_one_file_are_named():
+    state = {
+        f"{word}.{name}": value
+        for word, net in (
+            ("netG_A", ResnetGenerator(blocks=6, ngf=2)),
+            ("netG_B", ResnetGenerator(blocks=6, ngf=2)),
+            ("netD_A", NLayerDiscriminator(3, 2)),
+        )
+        for name, value in net.state_dict().items()
+    }
+    assert recognise(tidy(state)) is None
+    assert nets_inside(state) == ("netG_A", "netG_B", "netD_A")
+    assert nets_inside(NLayerDiscriminator(3, 2).state_dict()) == ()
+    assert nets_inside(UnetGenerator(downs=5, ngf=2).state_dict()) == ()
+    assert nets_inside({}) == ()
 
 
 def test_full_size_without_memory():
@@ -79,3 +108,7 @@ def test_nothing_and_half_a_net_are_not_recognised():
     del state["model.23.weight"]
     assert recognise(state) is None
     assert recognise({"model.1.weight": torch.zeros(3)}) is None
+    state = DPED(4).state_dict()
+    del state["Variable_15"]
+    assert recognise(state) is None
+    assert recognise(DPED(4).state_dict() | {"W1": torch.zeros(9, 9, 1, 4)}) is None

@@ -22,7 +22,8 @@ from torch import nn
 
 from gantool import loading
 from gantool.catalog import Checkpoint, embedded_row
-from gantool.errors import ExitCode, OutputError, Stopped, WeightsError
+from gantool.errors import ExitCode, OutputError, Stopped, UsageError, WeightsError
+from gantool.models.cyclegan import ResnetGenerator
 from gantool.models.srvgg import SRVGGNetCompact
 
 ARGS = {"num_feat": 8, "num_conv": 2, "upscale": 2}
@@ -136,7 +137,7 @@ def test_a_saved_model_needs_no_other_flag(net: SRVGGNetCompact, tmp_path: Path)
     assert row == replace(ROW, file=str(path)) == embedded_row(path)
     loaded, row = loading.load(Checkpoint("anything", "upscale", file=str(path)), path)
     assert row.name == "tiny" and torch.equal(loaded(X), net(X))
-    with pytest.raises(WeightsError, match="for upscale, not for colorize"):
+    with pytest.raises(UsageError, match=r"for upscale, not for colorize.*gantool upscale"):
         loading.load(Checkpoint("anything", "colorize", file=str(path)), path)
 
 
@@ -217,6 +218,53 @@ def test_foreign_files_that_nobody_knows(tmp_path: Path) -> None:
         loading.load_foreign(path)
     with pytest.raises(WeightsError, match="which colorize model"):
         loading.load(Checkpoint("x", "colorize", file=str(path)), path)
+
+
+def legacy_net() -> nn.Module:
+    torch.manual_seed(0)
+    return ResnetGenerator(blocks=6, ngf=2, norm="instance").eval()
+
+
+def test_old_translation_files_are_recognised(tmp_path: Path) -> None:
+    """As torch 0.3 under DataParallel left them: prefixed, with statistics that instance norm never used."""
+    theirs, path = legacy_net(), tmp_path / "latest_net_G.pth"
+    state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
+    state["module.model.2.running_mean"] = state["module.model.2.running_var"] = torch.ones(2)
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    net, row = loading.load(Checkpoint("x", "translate", file=str(path)), path)
+    assert (row.name, row.task, row.signed, row.whole) == ("latest_net_G", "translate", True, True)
+    assert (row.arch, row.multiple, row.bytes) == ("cyclegan.ResnetGenerator", 4, path.stat().st_size)
+    x = torch.rand(1, 3, 16, 20) * 2 - 1
+    assert torch.equal(net(x), theirs(x))
+    assert torch.equal(loading.load_net(row, path)(x), theirs(x))  # a catalog row for such a file does too
+
+
+def test_translation_files_are_not_for_other_tasks_nor_upscalers_for_translate(
+    net: SRVGGNetCompact, tmp_path: Path
+) -> None:
+    from spandrel.architectures.ESRGAN import ESRGAN
+
+    torch.save(legacy_net().state_dict(), tmp_path / "g.pth")
+    torch.save(net.state_dict(), tmp_path / "compact.pth")
+    torch.save(ESRGAN(num_filters=8, num_blocks=1, scale=2).state_dict(), tmp_path / "esrgan.pth")
+    for name, task, found in (
+        ("g.pth", "upscale", "translate"),
+        ("g.pth", "colorize", "translate"),
+        ("compact.pth", "translate", "upscale"),
+        ("esrgan.pth", "translate", "upscale"),
+    ):
+        with pytest.raises(UsageError, match=rf"for {found}, not for {task}.*Use `gantool {found}`"):
+            loading.load(Checkpoint("x", task, file=name), tmp_path / name)
+
+
+def test_files_with_several_nets_say_which(tmp_path: Path) -> None:
+    state, path = legacy_net().state_dict(), tmp_path / "all.pth"
+    torch.save({"netG_A": state, "netG_B": state, "epoch": 3}, path)
+    with pytest.raises(WeightsError, match=r"several nets: netG_A, netG_B .*of its own"):
+        loading.row_of(path)
+    torch.save({f"{word}.{name}": v for word in ("B2A", "A2B") for name, v in state.items()}, path)
+    with pytest.raises(WeightsError, match=r"several nets: A2B, B2A .*of its own"):
+        loading.row_of(path)
 
 
 # ---- files that do not fit
