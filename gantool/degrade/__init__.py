@@ -1,0 +1,46 @@
+"""Synthetic degradations: recipes that spoil good pictures, to train nets that mend bad ones.
+
+``recipe("real-esrgan", scale=4).apply(image, rng)``; :data:`RECIPES` lists them. numpy and OpenCV only (but
+MATLAB's bicubic comes from :mod:`gantool.ops`); all chance comes from the generator that is passed in.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from gantool.degrade.bsrgan import BSRGAN
+from gantool.degrade.film import OldFilm
+from gantool.degrade.real_esrgan import RealESRGAN
+from gantool.degrade.realsr import RealSR
+from gantool.degrade.recipe import Recipe
+from gantool.degrade.resampling import Bicubic
+from gantool.errors import UsageError
+from gantool.settings import configure
+
+RECIPES: dict[str, type[Recipe]] = {
+    kind.name: kind for kind in (Bicubic, BSRGAN, RealESRGAN, RealSR, OldFilm)
+}
+
+__all__ = ["RECIPES", "Recipe", "recipe"]
+
+
+def recipe(name: str, scale: int | None = None, **parameters: Any) -> Recipe:
+    """The recipe of that name.
+
+    ``scale``: by which pictures shrink; the recipe's own (4, and 1 for old-film) if None. ``parameters``:
+    further fields of the recipe, such as ``preset="heavy"``.
+
+    Raises:
+        UsageError: no such recipe, a parameter that it does not have, or a scale that it cannot do.
+    """
+    kind = RECIPES.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(f"unknown recipe '{name}'", remedy=f"{hint}Recipes are {', '.join(RECIPES)}")
+    if scale is not None and scale != 1 and kind is OldFilm:
+        raise UsageError("old-film keeps the size of pictures", remedy="Leave the scale out")
+    if scale is not None:
+        parameters["scale"] = scale
+    return configure(kind, {key: str(value) for key, value in parameters.items()})
