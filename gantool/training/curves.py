@@ -1,8 +1,8 @@
 """The curves of a run as a picture: what ``log.jsonl`` says, on one sheet 1200 px wide.
 
 Every value of the training lines and every held-out score has its place; values of one family (``psnr`` and
-``psnr_gray``, ``g_a`` and ``g_b``: the same first word) share a panel. Raw values are faint, smoothed ones in
-front of them; scores are drawn as they are, with a dot each.
+``psnr_gray``, ``g_a`` and ``g_b``, all norms) share a panel. Raw values are faint, smoothed ones in front of
+them; scores are drawn as they are, with a dot each.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _UNITS = {
     "images_per_s": "images/s",
     "accuracy": "share right",
     "lr": "learning rate",
-    "grad": "gradient norm",
-    "gp_norm": "gradient norm",
+    "norm": "of the gradient",
+    "gp_norm": "of the gradient",
     "clipped": "share",
 }
 
@@ -157,7 +157,9 @@ def family(name: str) -> str:
     if name in _UNITS:
         return name
     words = name.split("_")
-    return "accuracy" if "accuracy" in words else words[0]
+    if name.endswith("gp_norm"):
+        return "gp_norm"
+    return next((word for word in ("accuracy", "norm") if word in words), words[0])
 
 
 def thinned(steps: np.ndarray, values: np.ndarray, most: int = _POINTS) -> tuple[np.ndarray, ...]:

@@ -1,11 +1,11 @@
 """Warnings of trainings that go wrong, each with what to try. Thresholds are judgement, not measurement.
 
-What a value is, its name says: a word between underscores. ``accuracy`` is the share of a critic's verdicts
-that are right (``d_accuracy``), ``gan`` or ``adv`` the generator's adversarial loss (``g_gan``), ``d`` or
-``critic`` a critic's loss, ``grad`` the norm of a net's gradient (``grad_g``), ``gp_norm`` the mean norm of a
-critic's gradient at the pictures where WGAN-GP wants it to be 1, ``clipped`` the share of a critic's weights
-that stand at a bound. Further words tell several apart (``gan_a``, ``accuracy_a``). NaN is not looked for: it
-ends a training at once.
+What a value is, its name says, by the words between its underscores: ``d_accuracy`` is the share of a
+critic's verdicts that are right, ``d`` its loss, ``g`` the generator's adversarial loss (or ``gan``, ``adv``),
+``norm`` the norm of a net's gradient (``g_norm``), ``gp_norm`` the mean norm of a critic's gradient at the
+pictures where WGAN-GP wants it to be 1, ``clipped`` the share of a critic's weights that stand at their bound.
+Further words tell several apart (``g_a`` goes with ``d_accuracy_a``). NaN is not looked for: it ends a
+training at once.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import numpy as np
 KEPT = 100  # log lines that are remembered
 _MANY, _SOME, _FEW = 50, 25, 5  # log lines for which something must hold
 _THUMB_PX = 32
-_NO_LOSS = {"accuracy", "grad", "gp", "lr", "clipped", "real", "fake"}
+_NO_LOSS = {"accuracy", "norm", "grad", "gp", "penalty", "lr", "clipped", "real", "fake"}
 
 # What to try, by a recipe's parameter: a value, or a factor for the present one. Only those that the recipe
 # has are named.
 Tip = tuple[str, str | float]
-CRITIC_TOO_GOOD: tuple[Tip, ...] = (("gan", "wgangp"), ("r1", "10"), ("lr_d", 0.5))
-CRITIC_TOO_WEAK: tuple[Tip, ...] = (("lr_d", 2.0), ("ndf", 2.0), ("r1", "0"))
-COLLAPSE: tuple[Tip, ...] = (("gan", "wgangp"), ("r1", "10"), ("lr_d", 0.5), ("lr", 0.5))
-CONSTANT: tuple[Tip, ...] = (("lr", 0.5), ("lr_d", 0.5))
+CRITIC_TOO_GOOD: tuple[Tip, ...] = (("gan", "wgangp"), ("r1", "10"), ("critic_lr", 0.5))
+CRITIC_TOO_WEAK: tuple[Tip, ...] = (("critic_lr", 2.0), ("ndf", 2.0), ("r1", "0"))
+COLLAPSE: tuple[Tip, ...] = (("gan", "wgangp"), ("r1", "10"), ("critic_lr", 0.5), ("lr", 0.5))
+CONSTANT: tuple[Tip, ...] = (("lr", 0.5), ("critic_lr", 0.5))
 IDENTITY: tuple[Tip, ...] = (("identity", "0"), ("cycle", 0.5), ("lr", 2.0))
-EXPLODING: tuple[Tip, ...] = (("lr", 0.5), ("lr_d", 0.5))
+EXPLODING: tuple[Tip, ...] = (("lr", 0.5), ("critic_lr", 0.5))
 CLIPPED: tuple[Tip, ...] = (("gan", "wgangp"), ("clip", 2.0))
-STEEP: tuple[Tip, ...] = (("gp", 2.0), ("lr_d", 0.5))
+STEEP: tuple[Tip, ...] = (("gp", 2.0), ("critic_lr", 0.5))
 SHALLOW: tuple[Tip, ...] = (("gp", 0.5),)
 
 
@@ -83,7 +83,7 @@ class Health:
                 self._guessing(step, name)
             elif "gp_norm" in name:
                 self._penalty(step, name)
-            elif "grad" in words:
+            elif {"norm", "grad"} & set(words):
                 self._gradient(step, name, value)
             elif "clipped" in words:
                 text = f"{value:.0%} of the critic's weights stand at the clipping bound, which starves it"
@@ -128,7 +128,12 @@ class Health:
     # ---- one ailment each
 
     def _sure(self, step: int, name: str) -> None:
-        """A critic that is always right, and a generator that falls behind."""
+        """A critic that is always right, and a generator that falls behind.
+
+        A Wasserstein critic should be as right as it can, and its scale means nothing.
+        """
+        if str((self._config or {}).get("gan", "")).startswith("wgan"):
+            return
         accuracy = self._history[name]
         losses = [n for n in self._history if _is_adversarial(n)]
         for loss in [n for n in losses if _rest(n) == _rest(name)] or losses:
@@ -202,19 +207,24 @@ class Health:
 def advice(tips: Sequence[Tip], config: Mapping[str, Any] | None) -> str:
     """One sentence naming the ``--set`` of every tip that the recipe has and that is not so already.
 
-    A factor is applied to the present value, and left out where that is 0 or unknown.
+    A factor is applied to the present value, and left out where that is 0 or unknown. A ``critic_lr`` of 0 is
+    the generator's ``lr``.
     """
     words = []
     for name, change in tips:
-        now = None if config is None else config.get(name)
         if config is not None and name not in config:
             continue
-        if isinstance(change, float):
-            if isinstance(now, int | float) and now:
-                new = now * change
-                words.append(f"--set {name}={int(new) if isinstance(now, int) else f'{new:.4g}'}")
-        elif str(now) not in (change, f"{change}.0"):
-            words.append(f"--set {name}={change}")
+        now = (config or {}).get(name)
+        if isinstance(change, str):
+            if str(now) not in (change, f"{change}.0"):
+                words.append(f"--set {name}={change}")
+            continue
+        if name == "critic_lr" and not now:
+            now = (config or {}).get("lr")
+        if isinstance(now, int | float) and now:
+            words.append(
+                f"--set {name}={int(now * change) if isinstance(now, int) else f'{now * change:.4g}'}"
+            )
     if not words:
         return "Look at the samples, and at the data with --check"
     return f"A new run with {' or '.join(words)} may help"
@@ -249,7 +259,8 @@ def _distance(these: Sequence[np.ndarray], those: Sequence[np.ndarray]) -> float
 
 
 def _is_adversarial(name: str) -> bool:
-    return bool({"gan", "adv"} & set(name.split("_"))) and not _is_critic(name)
+    words = set(name.split("_"))
+    return bool({"g", "gan", "adv"} & words) and not words & (_NO_LOSS | {"d", "critic"})
 
 
 def _is_critic(name: str) -> bool:
