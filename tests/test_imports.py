@@ -33,6 +33,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     ),
     **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors"], (2, TOOLS)),
     **dict.fromkeys(["legacy", "pool"], (2, TOOLS)),
+    **dict.fromkeys(["layouts", "datacheck"], (2, ARRAYS | {"PIL"})),
     "pipelines": (3, TOOLS),
     "settings": (1, set()),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
