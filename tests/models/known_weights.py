@@ -42,6 +42,19 @@ def fill(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return filled
 
 
+def settled(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The vectors of torch's first spectral norm replaced by those that its power iteration converges to.
+
+    Otherwise the largest singular value would be that of chance.
+    """
+    new = dict(state)
+    for name in [n for n in state if n.endswith("weight_orig")]:
+        left, _, right = torch.linalg.svd(state[name].flatten(1).double(), full_matrices=False)
+        new[name.replace("_orig", "_u")] = left[:, 0].float()
+        new[name.replace("_orig", "_v")] = right[0].float()
+    return new
+
+
 def picture(channels: int, height: int, width: int) -> Tensor:
     """A picture (1,channels,height,width) in [-1,1] with smooth and rough parts."""
     y = torch.arange(height, dtype=torch.float64)[:, None] / 17
