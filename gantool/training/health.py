@@ -1,9 +1,9 @@
 """Warnings of trainings that go wrong, each with what to try. Thresholds are judgement, not measurement.
 
 What a value is, its name says, by the words between its underscores: ``d_accuracy`` is the share of a
-critic's verdicts that are right, ``d`` its loss, ``g`` the generator's adversarial loss (or ``gan``, ``adv``),
+critic's verdicts that are right, ``d`` its loss, ``g`` the generator's adversarial loss (also ``gan``),
 ``norm`` the norm of a net's gradient (``g_norm``), ``gp_norm`` the mean norm of a critic's gradient at the
-pictures where WGAN-GP wants it to be 1, ``clipped`` the share of a critic's weights that stand at their bound.
+pictures where WGAN-GP wants it to be 1, ``clipped`` the share of a critic's weights that stand at a bound.
 Further words tell several apart (``g_a`` goes with ``d_accuracy_a``). NaN is not looked for: it ends a
 training at once.
 """
