@@ -17,7 +17,7 @@ from gantool.commands.options import Hardware, Output, examples, option, panels
 from gantool.console import Console
 from gantool.errors import DeviceError, InputError, UsageError
 
-TASKS = ("colorize", "upscale")
+TASKS = ("colorize", "upscale", "pix2pix", "cyclegan")
 
 EXAMPLES = examples(
     "gantool train --task colorize photos/ -o runs/colour --steps 20000",

@@ -9,6 +9,11 @@ from gantool.training.fabric import grad_norm as grad_norm
 from gantool.training.fabric import micro_batches as micro_batches
 from gantool.training.fabric import set_up as set_up
 from gantool.training.fabric import share_of as share_of
+from gantool.training.game import Game as Game
+from gantool.training.game import GameConfig as GameConfig
+from gantool.training.game import adam as adam
+from gantool.training.game import frozen as frozen
+from gantool.training.game import judge as judge
 from gantool.training.loop import Loop as Loop
 from gantool.training.pictures import save_grid as save_grid
 from gantool.training.pictures import to_image as to_image
