@@ -115,6 +115,15 @@ def test_a_picture_of_odd_width_has_no_halves(tmp_path):
     assert read(Sample("1", (path,)), "photos") is not None
 
 
+def test_files_that_cannot_be_read_do_not_decide(tmp_path):
+    for number in range(9):
+        (tmp_path / f"{number}.png").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    assert recognise([tmp_path], PAIRED).kind == "side-by-side"
+    photo(tmp_path / "9.png", 64, 48)
+    with pytest.raises(InputError, match="does not look like"):
+        recognise([tmp_path], PAIRED)
+
+
 # ---- pairs
 
 

@@ -20,17 +20,25 @@ def _spread(paths: Sequence[Path]) -> Sequence[Path]:
 
 
 def hold_numbers(paths: Sequence[Path]) -> bool:
-    """Whether most of these pictures are label maps: whole numbers, in areas of one value."""
+    """Whether most of these pictures are label maps: whole numbers, in areas of one value.
+
+    Files that cannot be read do not count; where there are no others, the folder's name is believed.
+    """
     votes = []
     for path in _spread(paths):
         numbers = read_labels(path)
-        flat = numbers is not None and float((numbers[:, 1:] == numbers[:, :-1]).mean()) >= _FLAT_SHARE
-        votes.append(flat)
-    return sum(votes) * 2 > len(votes)
+        if numbers is not None:
+            votes.append(float((numbers[:, 1:] == numbers[:, :-1]).mean()) >= _FLAT_SHARE)
+        elif read_rgb(path) is not None:
+            votes.append(False)
+    return 2 * sum(votes) > len(votes) or not votes
 
 
 def are_halves(paths: Sequence[Path]) -> bool:
-    """Whether most of these pictures consist of two halves: twice as wide as high, or with a seam."""
+    """Whether most of these pictures consist of two halves: twice as wide as high, or with a seam.
+
+    Files that cannot be read do not count; True where there are no others.
+    """
     votes = []
     for path in _spread(paths):
         picture = read_rgb(path)
@@ -38,7 +46,7 @@ def are_halves(paths: Sequence[Path]) -> bool:
             continue
         height, width = picture.shape[:2]
         votes.append(width % 2 == 0 and (1.9 < width / height < 2.1 or _has_seam(picture)))
-    return sum(votes) * 2 > len(votes)
+    return 2 * sum(votes) > len(votes) or not votes
 
 
 def _has_seam(picture: np.ndarray) -> bool:
