@@ -70,6 +70,12 @@ def https_file(row: Checkpoint) -> Path:
     return own_folder() / "https" / f"{hashlib.sha256(row.url.encode()).hexdigest()[:16]}-{stem}"
 
 
+def copy_file(row: Checkpoint) -> Path | None:
+    """Where a part of a row's file may be kept, by the hash of the whole; None while that is not known."""
+    digest = expected_hash(row)
+    return own_folder() / "copies" / f"{digest[:16]}.safetensors" if digest else None
+
+
 def builtin_file(row: Checkpoint) -> Path:
     """Where a built-in checkpoint lies in the package."""
     return Path(__file__).parent / "builtin" / row.file

@@ -20,7 +20,7 @@ from gantool.errors import GantoolError, UsageError, WeightsError
 
 Source = Literal["hub", "https", "builtin", "file"]
 
-TASKS = ("colorize", "frontalize", "translate", "upscale", "style")
+TASKS = ("colorize", "frontalize", "translate", "upscale", "style", "percept")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}")
 _ARCH = re.compile(r"[a-z0-9_]+\.[A-Za-z0-9_]+")
@@ -117,12 +117,13 @@ class Catalog:
 
     rows: tuple[Checkpoint, ...]
 
-    def get(self, name: str) -> Checkpoint:
-        """The row of that name. Raises UsageError with the nearest names when there is none."""
+    def get(self, name: str, task: str | None = None) -> Checkpoint:
+        """The row of that name. Raises UsageError with the nearest names (of one task) when there is none."""
         for row in self.rows:
             if row.name == name:
                 return row
-        near = difflib.get_close_matches(name, [row.name for row in self.rows], n=3, cutoff=0.5)
+        names = [row.name for row in self.rows if task in (None, row.task)]
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         remedy = "`gantool models` lists them all."
         if near:
             remedy = f"Did you mean {' or '.join(near)}? {remedy}"
@@ -236,6 +237,7 @@ def _check(row: Checkpoint) -> None:
         "recommended": not set(row.recommended) <= {"cpu", "gpu"},
         "value_range": row.value_range not in (1.0, 255.0),
         "signed": row.signed and row.value_range != 1.0,
+        "whole": row.whole and row.radius is not None,
         "color": row.color not in ("rgb", "bgr", "lab"),
         "key": not _KEY.fullmatch(row.key),
         "args": not all(isinstance(k, str) and _harmless(v) for k, v in row.args.items()),

@@ -56,7 +56,7 @@ def select(
         return Choice(row, _verified(row))
     if not any(row.name == spec for row in catalog.rows) and _is_path(spec):
         return _file_choice(Path(spec).expanduser(), task)
-    row = catalog.get(spec)
+    row = catalog.get(spec, task)
     _same_task(row, task)
     return Choice(row, _verified(row))
 
@@ -148,6 +148,9 @@ def remove(row: Checkpoint, *, cache_dir: Path | None = None) -> int:
     try:
         while (path := cache.find(row, cache_dir)) is not None:
             freed += cache.delete(path, cache_dir)
+        copy = cache.copy_file(row)
+        if copy is not None and copy.is_file():
+            freed += cache.delete(copy, cache_dir)
         if row.url:
             for suffix in (".part", ".part.etag", ".lock"):
                 path = cache.https_file(row)
@@ -311,6 +314,9 @@ def _file_choice(path: Path, task: str) -> Choice:
 
 
 def _same_task(row: Checkpoint, task: str) -> None:
+    if row.task == "percept" and task != "percept":
+        what = f"model {row.name} only measures how alike pictures are"
+        raise UsageError(what, row.file or None, f"`gantool models --task {task}` lists those for {task}.")
     if row.task != task:
         remedy = f"Use `gantool {row.task}`, or `gantool models --task {task}` to find one for {task}."
         raise UsageError(f"model {row.name} is for {row.task}, not for {task}", row.file or None, remedy)

@@ -25,16 +25,16 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "models": (1, TORCH),
     "ops": (1, TORCH | ARRAYS),
     "losses": (1, TORCH | ARRAYS),
-    "degrade": (1, TORCH | ARRAYS),
+    **dict.fromkeys(["degrade", "severity"], (1, TORCH | ARRAYS)),
     "metrics": (1, TORCH | ARRAYS | {"torchmetrics"}),
     "media": (1, ARRAYS | {"PIL", "av", "imageio", "imageio_ffmpeg", "pillow_heif"}),
     **dict.fromkeys(
-        ["console", "progress", "hub", "cache", "download", "resume", "devices", "loading"], (2, TOOLS)
+        ["console", "progress", "board", "hub", "cache", "download", "resume", "devices", "loading"], (2, TOOLS)
     ),
-    **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors"], (2, TOOLS)),
-    **dict.fromkeys(["legacy", "pool"], (2, TOOLS)),
+    **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors", "percept"], (2, TOOLS)),
+    **dict.fromkeys(["legacy", "pool", "upscalers", "interpolation"], (2, TOOLS)),
     **dict.fromkeys(["layouts", "datacheck"], (2, ARRAYS | {"PIL"})),
-    "pipelines": (3, TOOLS),
+    **dict.fromkeys(["pipelines", "superres"], (3, TOOLS)),
     "settings": (1, set()),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
     **dict.fromkeys(["engine", "inference", "preview", "recipes"], (4, TOOLS)),
@@ -169,7 +169,7 @@ def bare(depth: int) -> set[str]:
 
 
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub"}
-COMMANDS = ["", "colorize", "upscale", "train", "doctor", "models"]
+COMMANDS = ["", "colorize", "upscale", "train", "degrade", "doctor", "models"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 
 

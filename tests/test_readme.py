@@ -102,7 +102,7 @@ def test_models():
         row = catalog[name]
         assert task == row.task and licence == row.licence
         assert commercial == ("yes" if row.commercial else "no")
-        assert scale == ("" if row.task == "colorize" else f"x{row.scale}")
+        assert scale == (f"x{row.scale}" if row.task == "upscale" else "")
         assert size == describe_size(row.bytes) or abs(float(size.split()[0]) - row.bytes / 1e6) <= 0.05
         assert ("(built-in)" in words) == (row.source == "builtin")
         assert row.source == "builtin" or row.origin in words
