@@ -70,6 +70,7 @@ def make_plan(
     overwrite: bool = False,
     skip_existing: bool = False,
     suffix_for: SuffixFor | None = None,
+    keep_names: bool = False,
 ) -> Plan:
     """Resolve inputs and outputs into jobs.
 
@@ -83,6 +84,7 @@ def make_plan(
         overwrite: existing outputs may be replaced.
         skip_existing: inputs whose output exists are left out.
         suffix_for: (kind, input suffix) -> output suffix; :func:`output_suffix` by default.
+        keep_names: in a folder, outputs are named as their inputs, without the task's word.
 
     Raises:
         UsageError: contradictory request, or two inputs for one output.
@@ -97,7 +99,8 @@ def make_plan(
     sources, from_folder = _collect(named, task, recursive, output)
     suffix_for = suffix_for or output_suffix
     one = len(sources) == 1 and not from_folder
-    jobs = [Job(s.path, _target(s, task, output, one, suffix_for), s.kind) for s in sources]
+    mark = "" if keep_names else f".{task}"
+    jobs = [Job(s.path, _target(s, task, output, one, suffix_for, mark), s.kind) for s in sources]
     jobs = _without_repeats(jobs, task)
     _check_collisions(jobs)
     skipped: list[Path] = []
@@ -189,8 +192,10 @@ def _is_template(output: str) -> bool:
     return "{" in output
 
 
-def _target(source: _Source, task: str, output: str | None, one: bool, suffix_for: SuffixFor) -> Path | None:
-    """Where the result of one source goes."""
+def _target(
+    source: _Source, task: str, output: str | None, one: bool, suffix_for: SuffixFor, mark: str
+) -> Path | None:
+    """Where the result of one source goes; ``mark`` stands behind the names of files in a folder."""
     if output is None or output == "-":
         if output == "-" and (not one or source.kind != "image"):
             raise UsageError("only one image can go to standard output", remedy="Give -o a file or a folder")
@@ -217,7 +222,7 @@ def _target(source: _Source, task: str, output: str | None, one: bool, suffix_fo
     else:
         if not _means_folder(output):
             raise UsageError("several inputs need a folder for -o", output, "End it with / or use a template")
-        target = Path(output) / source.rel / f"{stem}.{task}{extension}"
+        target = Path(output) / source.rel / f"{stem}{mark}{extension}"
     _check_suffix(target, source.kind, suffix_for)
     return target
 

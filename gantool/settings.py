@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Iterable
 from dataclasses import field
 from typing import Any, TypeVar
 
@@ -20,6 +21,21 @@ def describe(kind: type[Any]) -> list[tuple[str, str, str]]:
 def param(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:
     """A recipe parameter with its meaning, and the least and greatest value that makes sense."""
     return field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+def assignments(words: Iterable[str]) -> dict[str, str]:
+    """The ``KEY=VALUE`` words of ``--set`` as a dictionary; a dash in a key counts as an underscore.
+
+    Raises:
+        UsageError: a word without a key or without an equals sign.
+    """
+    values = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key.strip() or not equals:
+            raise UsageError(f"--set {word} is not KEY=VALUE", remedy="--list shows the keys")
+        values[key.strip().replace("-", "_")] = value
+    return values
 
 
 def configure(kind: type[T], settings: dict[str, str]) -> T:

@@ -12,7 +12,7 @@ from cli_kit import call, colorizer, film, photo, upscaler
 
 from gantool.errors import ExitCode
 
-COMMANDS = ["", "colorize", "upscale", "train", "doctor", "models"]
+COMMANDS = ["", "colorize", "upscale", "train", "degrade", "doctor", "models"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 
 
@@ -79,7 +79,7 @@ def test_example(here, capfd, line):
         wanted |= set(ExitCode)  # tells the truth about this machine, whatever that is
     done = call(capfd, *words[1:])
     assert done.code in wanted, done.err
-    if words[1] in ("colorize", "upscale"):
+    if words[1] in ("colorize", "upscale", "degrade"):
         assert done.out and all(Path(result).is_file() for result in done.out.splitlines())
 
 

@@ -29,11 +29,12 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "metrics": (1, TORCH | ARRAYS | {"torchmetrics"}),
     "media": (1, ARRAYS | {"PIL", "av", "imageio", "imageio_ffmpeg", "pillow_heif"}),
     **dict.fromkeys(
-        ["console", "progress", "board", "hub", "cache", "download", "resume", "devices", "loading"], (2, TOOLS)
+        ["console", "progress", "hub", "cache", "download", "resume", "devices", "loading"], (2, TOOLS)
     ),
     **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors", "percept"], (2, TOOLS)),
     **dict.fromkeys(["legacy", "pool", "upscalers", "interpolation"], (2, TOOLS)),
     **dict.fromkeys(["layouts", "datacheck"], (2, ARRAYS | {"PIL"})),
+    "board": (2, TOOLS),
     **dict.fromkeys(["pipelines", "superres"], (3, TOOLS)),
     "settings": (1, set()),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),

@@ -70,6 +70,13 @@ def test_output_file_folder_and_new_folder(here):
     assert not Path("new").exists(), "a plan creates nothing"
 
 
+def test_results_in_a_folder_may_keep_their_names(here):
+    put("in/a.jpg", "in/deep/b.png")
+    made = plan("in", output="out", recursive=True, keep_names=True)
+    assert pairs(made) == [("in/a.jpg", "out/a.jpg"), ("in/deep/b.png", "out/deep/b.png")]
+    assert pairs(plan("in/a.jpg", keep_names=True)) == [("in/a.jpg", "in/a.upscale.jpg")]
+
+
 def test_template(here):
     put("d/a.png", "d/b.mp4")
     made = plan("d/a.png", "d/b.mp4", output="{dir}/out/{stem}-{task}{ext}")

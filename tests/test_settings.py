@@ -6,7 +6,7 @@ import pytest
 
 from gantool.errors import UsageError
 from gantool.recipes import colorize, upscale
-from gantool.settings import configure, describe, param
+from gantool.settings import assignments, configure, describe, param
 
 
 @dataclass
@@ -36,3 +36,13 @@ def test_settings_take_the_type_of_their_default():
 def test_every_parameter_is_described(recipe):
     rows = describe(recipe.Config)
     assert rows and all(name and meaning for name, _, meaning in rows)
+
+
+def test_assignments_are_split_at_the_first_equals_sign():
+    assert assignments(["a-b=1", "path=x=y", "empty="]) == {"a_b": "1", "path": "x=y", "empty": ""}
+
+
+@pytest.mark.parametrize("word", ["lr", "=3", " =3", ""])
+def test_other_words_are_no_assignments(word):
+    with pytest.raises(UsageError, match="not KEY=VALUE"):
+        assignments([word])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 from gantool.commands.jobs import Runner
 from gantool.commands.session import LoadFailed, Request, Session, as_expected
@@ -23,23 +25,41 @@ def run(request: Request, console: Console) -> None:
         Stopped: a signal came; what was finished stays.
     """
     plan = _plan(request)
-    _check_stdout(plan, console)
-    for target in plan.skipped:
-        console.debug(f"left as it is: {target}")
-    if plan.skipped:
-        console.info(f"left out {_count(len(plan.skipped), 'input')} whose output exists")
+    check_plan(plan, console)
     if not plan.jobs and not request.files.dry_run:
         return
     session = Session(request, console)
     if request.files.dry_run:
         _print_plan(plan, request, session, console)
         return
+    runner = Runner(request, session, console)
+    carry_out(plan, runner.run, console, task=request.task, fail_fast=request.files.fail_fast)
+
+
+def carry_out(
+    plan: Plan, work: Callable[[Job], dict[str, Any]], console: Console, *, task: str, fail_fast: bool
+) -> None:
+    """Do every job of a plan and print its result; go on after a failure (not with ``fail_fast``).
+
+    ``work`` does one job and returns its record; on failure nothing may bear the target's name.
+
+    Raises as :func:`run` does.
+    """
     count = len(plan.jobs) + len(plan.skipped)
-    failures, tried = _run_all(plan.jobs, request, session, console)
+    failures, tried = _run_all(plan.jobs, work, console, task, fail_fast)
     if failures and count == 1:
         raise failures[0][1]
     if failures:
         _report(failures, len(plan.jobs) - tried, count, console)
+
+
+def check_plan(plan: Plan, console: Console) -> None:
+    """Say which inputs are left out, and refuse what standard output cannot take."""
+    _check_stdout(plan, console)
+    for target in plan.skipped:
+        console.debug(f"left as it is: {target}")
+    if plan.skipped:
+        console.info(f"left out {_count(len(plan.skipped), 'input')} whose output exists")
 
 
 def _plan(request: Request) -> Plan:
@@ -93,19 +113,22 @@ def _print_plan(plan: Plan, request: Request, session: Session, console: Console
 
 
 def _run_all(
-    jobs: tuple[Job, ...], request: Request, session: Session, console: Console
+    jobs: tuple[Job, ...],
+    work: Callable[[Job], dict[str, Any]],
+    console: Console,
+    task: str,
+    fail_fast: bool,
 ) -> tuple[list[tuple[Job, Exception]], int]:
     """The failures, and how many jobs were tried."""
-    runner = Runner(request, session, console)
     failures: list[tuple[Job, Exception]] = []
     tried = 0
     several = len(jobs) > 1
-    with console.task(request.task, len(jobs), unit="input") if several else nullcontext() as overall:
+    with console.task(task, len(jobs), unit="input") if several else nullcontext() as overall:
         for job in jobs:
             console.check()
             tried += 1
             try:
-                record = runner.run(job)
+                record = work(job)
             except Stopped as stopped:
                 if several:
                     done = tried - 1 - len(failures)
@@ -119,7 +142,7 @@ def _run_all(
                 failures.append((job, failure))
                 if several:
                     _tell(failure, error, console)
-                if request.files.fail_fast:
+                if fail_fast:
                     break
             else:
                 if job.target is not None:

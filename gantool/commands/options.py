@@ -32,6 +32,9 @@ _video = functools.partial(option, "Video")
 _hardware = functools.partial(option, "Hardware")
 _output = functools.partial(option, "Output")
 
+QUALITY = _quality("--quality", metavar="1..100", min=1, max=100, help="Of JPEG, WebP and AVIF files.")
+MAX_PIXELS = _quality("--max-pixels", metavar="N", min=1, help="Refuse images that have more pixels.")
+
 Inputs = typer.Argument(
     metavar="INPUT...",
     help="Images, videos or folders; - reads one image from standard input.",
@@ -101,12 +104,8 @@ class Quality:
             help="How much of the effect; 0 returns the input.",
         ),
     ] = 1.0
-    quality: Annotated[
-        int, _quality("--quality", metavar="1..100", min=1, max=100, help="Of JPEG, WebP and AVIF files.")
-    ] = 95
-    max_pixels: Annotated[
-        int, _quality("--max-pixels", metavar="N", min=1, help="Refuse images that have more pixels.")
-    ] = 100_000_000
+    quality: Annotated[int, QUALITY] = 95
+    max_pixels: Annotated[int, MAX_PIXELS] = 100_000_000
 
 
 @dataclass(frozen=True)

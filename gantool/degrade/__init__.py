@@ -25,7 +25,7 @@ RECIPES: dict[str, type[Recipe]] = {
 __all__ = ["RECIPES", "Recipe", "recipe"]
 
 
-def recipe(name: str, scale: int | None = None, **parameters: Any) -> Recipe:
+def recipe(name: str, /, scale: int | str | None = None, **parameters: Any) -> Recipe:
     """The recipe of that name.
 
     ``scale``: by which pictures shrink; the recipe's own (4, and 1 for old-film) if None. ``parameters``:
@@ -39,7 +39,7 @@ def recipe(name: str, scale: int | None = None, **parameters: Any) -> Recipe:
         near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(f"unknown recipe '{name}'", remedy=f"{hint}Recipes are {', '.join(RECIPES)}")
-    if scale is not None and scale != 1 and kind is OldFilm:
+    if scale is not None and str(scale) != "1" and kind is OldFilm:
         raise UsageError("old-film keeps the size of pictures", remedy="Leave the scale out")
     if scale is not None:
         parameters["scale"] = scale
