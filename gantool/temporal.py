@@ -7,8 +7,9 @@ earlier, and the layer that was shown there is mixed into the new one:
 
 with s the strength and w, per pixel, how far the flow can be trusted: forward and backward flow agree
 (Sundaram 2010) and the source looks the same at both ends, exp(-k d^2) with d the grey difference in [0,1].
-The layer is what the task adds to the picture (chroma, detail), never the picture itself, so the source's
-own sharpness and grain are untouched. At a scene cut the filter starts afresh.
+The layer is what the task adds to the picture (chroma, detail) where there is such a thing, so the source's
+own sharpness and grain are untouched; translate, which makes the picture anew, has it blended whole ("rgb").
+At a scene cut the filter starts afresh.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from torch import Tensor
 from gantool.motion import Measured, Motion, MotionTracker, Pair
 from gantool.ops import flow as optical
 
-Kind = Literal["chroma", "detail"]
+Kind = Literal["chroma", "detail", "rgb"]
 T = TypeVar("T")
 
-_STRENGTH: dict[Kind, float] = {"chroma": 0.9, "detail": 0.6}
-_PHOTOMETRIC: dict[Kind, float] = {"chroma": 10.0, "detail": 50.0}
+_STRENGTH: dict[Kind, float] = {"chroma": 0.9, "detail": 0.6, "rgb": 0.8}
+_PHOTOMETRIC: dict[Kind, float] = {"chroma": 10.0, "detail": 50.0, "rgb": 50.0}
+_TONE = 0.08  # of [0,1]: how far a flat region may flicker and still be steadied
+_LIVELY = 0.95  # strength up to which torch's bicubic kernel cannot ring (see ops.flow.warp)
 _MOST_HISTORY = 0.98  # drift guard: at least 2 % of every frame comes from the net, whatever the strength
 
 
@@ -41,7 +44,7 @@ class TemporalOptions:
 
     ``mode``: "online", each frame from the past only.
     ``strength``: 0..1, how much of the past is kept; None takes the task's own value (0.9 for chroma, 0.6
-    for detail); 0 leaves every frame as the net made it.
+    for detail, 0.8 for rgb); 0 leaves every frame as the net made it.
     ``flow``: "farneback" or "dis".
     """
 
@@ -124,24 +127,40 @@ class TemporalFilter:
             return layer
         flow = torch.from_numpy(motion.flow).movedim(-1, 0).to(layer.device)
         trust = torch.from_numpy(motion.trust)[None, None].to(layer.device)
-        history = optical.warp(past, flow, stable=self.kind == "chroma")
+        stable = self.kind == "chroma" or (self.kind == "rgb" and self.strength > _LIVELY)
+        history = optical.warp(past, flow, stable=stable)
         if self.kind == "detail":
             pixels = layer.shape[-1] / motion.flow.shape[1]
             history = _clamp_to_surroundings(history, layer, radius=max(1, round(pixels)))
+        elif self.kind == "rgb":
+            history = _clamp_to_surroundings(history, layer, radius=7, deviations=1.5, slack=_TONE, reach=1)
         share = F.interpolate(trust, size=layer.shape[-2:], mode="bilinear", align_corners=False)[0]
         share = (self.strength * share).clamp(max=_MOST_HISTORY)
         self._last = torch.lerp(layer, history, share)
         return self._last
 
 
-def _clamp_to_surroundings(history: Tensor, layer: Tensor, radius: int) -> Tensor:
-    """``history`` (C,h,w) held within mean +- 1.25 standard deviations of the new layer around each pixel.
+def _clamp_to_surroundings(
+    history: Tensor,
+    layer: Tensor,
+    radius: int,
+    deviations: float = 1.25,
+    slack: float = 0.0,
+    reach: int | None = None,
+) -> Tensor:
+    """``history`` (C,h,w) held within ``deviations`` standard deviations + ``slack`` of the new local mean.
 
-    Old detail that the new frame knows nothing of would linger as a ghost.
+    Old detail that the new frame knows nothing of would linger as a ghost. ``reach`` also allows whatever
+    values the new layer itself has up to that many pixels away: a highlight that stays is not dimmed.
     """
     mean = _box(layer, radius)
-    spread = 1.25 * (_box(layer * layer, radius) - mean * mean).clamp_min(0).sqrt()
-    return torch.minimum(torch.maximum(history, mean - spread), mean + spread)
+    spread = deviations * (_box(layer * layer, radius) - mean * mean).clamp_min(0).sqrt() + slack
+    least, most = mean - spread, mean + spread
+    if reach is not None:
+        side = 2 * reach + 1
+        most = torch.maximum(most, F.max_pool2d(layer[None], side, 1, reach)[0])
+        least = torch.minimum(least, -F.max_pool2d(-layer[None], side, 1, reach)[0])
+    return torch.minimum(torch.maximum(history, least), most)
 
 
 def _box(x: Tensor, radius: int) -> Tensor:

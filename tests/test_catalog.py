@@ -139,6 +139,7 @@ def test_scales() -> None:
         "signed = 1",
         "signed = true\nvalue_range = 255.0",
         'whole = "yes"',
+        "whole = true\nradius = 4",
         "keeps_gray = 0",
         'color = "cmyk"',
         'key = "a b"',
@@ -200,9 +201,11 @@ def test_a_row_in_a_file_cannot_point_elsewhere() -> None:
 
 
 def test_what_translate_needs_to_know_is_in_the_row_and_absent_from_older_files() -> None:
-    row = replace(GOOD, task="translate", signed=True, whole=True, keeps_gray=True)
+    row = replace(GOOD, task="translate", signed=True, whole=True, keeps_gray=True, radius=None)
     assert Checkpoint.from_json(row.to_json()) == row
-    older = {k: v for k, v in json.loads(GOOD.to_json()).items() if k not in ("signed", "whole", "keeps_gray")}
+    older = {
+        k: v for k, v in json.loads(GOOD.to_json()).items() if k not in ("signed", "whole", "keeps_gray")
+    }
     assert Checkpoint.from_json(json.dumps(older)) == GOOD
 
 
@@ -228,6 +231,7 @@ def test_a_row_of_a_newer_version_is_read() -> None:
         {"signed": "yes"},
         {"signed": True, "value_range": 255.0},
         {"whole": 1},
+        {"whole": True},  # beside a radius
         {"keeps_gray": None},
     ],
     ids=str,

@@ -21,8 +21,10 @@ class DPED(nn.Module):
     Args:
         width: channels of all inner layers.
 
-    The norms measure the whole picture; convolutions pad with zeros. Any side from 2 px works.
+    The norms measure the whole picture. Any side from 2 px works.
     """
+
+    margin = 12  # px: the convolutions pad with zeros, which leaves a dark rim (10 levels at the border)
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()

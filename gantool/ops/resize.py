@@ -70,16 +70,16 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     return mirror_pad(x, height + -height % multiple, width + -width % multiple)
 
 
-def mirror_pad(x: Tensor, height: int, width: int) -> Tensor:
-    """(N,C,H,W) continued to the right and below as (N,C,height,width), which are no smaller.
+def mirror_pad(x: Tensor, height: int, width: int, before: int = 0) -> Tensor:
+    """(N,C,H,W) continued on all sides to (N,C,height,width), ``before`` px of that on the left and on top.
 
     Mirrored at the border without repeating it, back and forth where one mirror image is not enough; a side
     of one pixel is repeated. What a net measures over the whole picture stays nearly what it was.
     """
     for axis, target in ((-2, height), (-1, width)):
         side = x.shape[axis]
-        if target > side:
-            place = torch.arange(target, device=x.device) % max(1, 2 * side - 2)
+        if target != side:
+            place = torch.arange(-before, target - before, device=x.device) % max(1, 2 * side - 2)
             x = x.index_select(axis, torch.where(place < side, place, 2 * side - 2 - place))
     return x
 

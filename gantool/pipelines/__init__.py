@@ -41,7 +41,8 @@ class Pipeline:
     ``scale``: output side / input side. ``size``, if given, maps an input (height, width) to the exact
     output (height, width) and overrides ``scale``.
     ``blend``: what the temporal filter does to the layer: "chroma" (blend strongly, photometric weight
-    loose), "detail" (blend with neighbourhood clamp) or None (this task has no temporal filter).
+    loose), "detail" or "rgb" (detail or whole pictures: blend with neighbourhood clamp) or None (this task
+    has no temporal filter).
     ``gray_output_for_gray``: a grey input gives a grey file (upscale) rather than a colour one (colorize).
     """
 
@@ -52,7 +53,7 @@ class Pipeline:
     device: torch.device
     scale: float = 1.0
     size: Callable[[int, int], tuple[int, int]] | None = None
-    blend: Literal["chroma", "detail"] | None = None
+    blend: Literal["chroma", "detail", "rgb"] | None = None
     gray_output_for_gray: bool = False
 
     def __call__(self, x: Tensor, context: Context | None = None) -> Tensor:

@@ -54,11 +54,14 @@ def test_one_mirror_image_is_the_usual_reflection(size):
     down, right = size[0] - 1, size[1] - 1
     padded = mirror_pad(x, size[0] + down, size[1] + right)
     assert torch.equal(padded, F.pad(x, (0, right, 0, down), mode="reflect"))
+    around = mirror_pad(x, size[0] + 6, size[1] + 6, before=3)
+    assert torch.equal(around, F.pad(x, (3, 3, 3, 3), mode="reflect"))
 
 
 def test_several_mirror_images():
     x = torch.arange(3.0).view(1, 1, 1, 3)
     assert mirror_pad(x, 1, 11)[0, 0, 0].tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]
+    assert mirror_pad(x, 4, 9, before=4)[0, 0, 2].tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0]
     assert mirror_pad(x, 4, 3)[0, 0, :, 1].tolist() == [1, 1, 1, 1]  # a side of one pixel is repeated
     assert mirror_pad(x, 1, 3) is x
 
