@@ -1,0 +1,145 @@
+"""Pictures into other pictures of the same size: any image-to-image net, at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gantool.catalog import Checkpoint
+from gantool.devices import is_out_of_memory
+from gantool.errors import DeviceError, WeightsError
+from gantool.ops.resize import mirror_pad
+from gantool.ops.tiling import run_blended
+from gantool.pipelines import Context, Pipeline
+
+# Above this a picture goes in tiles. CycleGAN's net takes about 1 kB a pixel, and a computer whose memory is
+# full ends the program rather than telling it, while a GPU tells.
+MOST_PX = {"cpu": 2048 * 2048, "cuda": 4096 * 4096}
+DEFAULT_TILE_PX = 1024
+_OVERLAP = 64  # where a row does not know its net's receptive field
+_FEATHER = 32
+_SMALLEST_TILE_PX = 64
+_SMALLEST_SIDE = (
+    16  # shown to a net: instance norm and reflected borders need a few pixels after all halvings
+)
+_NEARLY_GRAY = 2.5 / 255  # between the channels of a pixel; encoders leave grey films this far from grey
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def build(
+    net: nn.Module,
+    row: Checkpoint,
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    tile_px: int | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Pipeline:
+    """The translate pipeline: its layer is the whole picture (N,3,H,W) in [0,1].
+
+    The picture is continued by its mirror image to the sides that the net wants, run, and cut back. Large
+    ones go in tiles: exactly joined where the row knows the net's radius, faded into each other otherwise.
+    A net with an attribute ``margin`` is shown that many pixels more on every side.
+
+    Args:
+        net: in eval mode, without dropout; keeps the size of what it is given. Takes and gives three
+            channels in the row's range and order, or one where the row's args say ``input_nc`` or
+            ``output_nc`` 1 (luma in, grey out).
+        tile_px: side of a tile's core, px; None for the whole picture up to a size limit, 1024 above it.
+        warn: told when tiles change the result, or had to be made smaller for want of memory.
+
+    Raises WeightsError for a net that is none of this kind.
+    """
+    inputs, outputs = _channels(row)
+    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format  # slower on a CPU
+    net = net.to(memory_format=layout)  # type: ignore[call-overload]
+    luma = torch.tensor(_LUMA, device=device).view(1, 3, 1, 1)
+    exact = row.radius is not None
+    overlap, feather = (row.radius or 0, 0) if exact else (_OVERLAP, _FEATHER)
+    tile = [tile_px]
+    margin = getattr(net, "margin", 0)
+
+    def side(length: int) -> int:
+        """The side shown to the net for a picture's side."""
+        return -(-max(length + 2 * margin, _SMALLEST_SIDE) // row.multiple) * row.multiple
+
+    def run(x: Tensor) -> Tensor:
+        tall, wide = x.shape[-2:]
+        shown = mirror_pad(x, side(tall), side(wide), margin)
+        shown = _luma(shown, luma) if inputs == 1 else shown
+        shown = shown.flip(1) if row.color == "bgr" else shown
+        shown = shown * 2 - 1 if row.signed else shown * row.value_range
+        y = net(shown.to(dtype, memory_format=layout)).float()
+        if y.shape[1] != outputs or y.shape[-2:] != shown.shape[-2:]:
+            what = f"the model {row.name} made {tuple(y.shape[1:])} of {tuple(shown.shape[1:])}"
+            raise WeightsError(
+                what, row.file or None, "Use a model that keeps the size, three channels each."
+            )
+        y = y[..., margin : margin + tall, margin : margin + wide]
+        y = (y + 1) / 2 if row.signed else y / row.value_range
+        y = y.flip(1) if row.color == "bgr" else y
+        return y.expand(-1, 3, -1, -1).clamp(0, 1)
+
+    def run_in_tiles(x: Tensor) -> Tensor:
+        tall, wide = x.shape[-2:]
+        core = tile[0]
+        if core is None:
+            whole = tall * wide <= MOST_PX.get(device.type, MOST_PX["cpu"])
+            core = max(tall, wide) if whole else DEFAULT_TILE_PX
+        if row.whole and max(tall, wide) > core:
+            warn(
+                f"{row.name} wants whole pictures; {wide}x{tall} px went in tiles of {core} px, which may "
+                f"differ in light and colour (--tile-px {max(tall, wide)} runs it whole, given the memory)"
+            )
+        return run_blended(run, x, core, overlap, feather, row.multiple)
+
+    def run_in_memory(x: Tensor) -> Tensor:
+        while True:
+            try:
+                return run_in_tiles(x)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or len(x) > 1:  # several: smaller batches come first
+                    raise
+            smaller = min(tile[0] or DEFAULT_TILE_PX * 2, max(x.shape[-2:])) // 2
+            if smaller < max(_SMALLEST_TILE_PX, row.multiple // 2):
+                raise DeviceError("out of memory even with the smallest tile", remedy="Use --device cpu")
+            warn(f"out of memory: tiles of {smaller} px from here on (--tile-px {smaller})")
+            tile[0] = smaller
+            if x.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def predict(x: Tensor, context: Context) -> Tensor:
+        y = run_in_memory(x)
+        if row.keeps_gray:
+            gray = (x.amax(1) - x.amin(1)).amax((-2, -1)) <= _NEARLY_GRAY  # (N,)
+            y = torch.where(gray.view(-1, 1, 1, 1), _luma(y, luma), y)
+        return y
+
+    def finish(x: Tensor, layer: Tensor) -> Tensor:
+        return layer.clamp(0, 1)
+
+    keeps_gray = row.keeps_gray or outputs == 1
+    return Pipeline(
+        "translate", row.name, predict, finish, device, blend="rgb", gray_output_for_gray=keeps_gray
+    )
+
+
+def _channels(row: Checkpoint) -> tuple[int, int]:
+    """Channels that the net takes and gives. Raises WeightsError for what is not picture to picture."""
+    inputs, outputs = row.args.get("input_nc", 3), row.args.get("output_nc", 3)
+    what = ""
+    if inputs not in (1, 3) or outputs not in (1, 3):
+        what = f"the model {row.name} makes {outputs} channels of {inputs}"
+    elif row.color == "lab" or row.scale != 1:
+        what = f"the model {row.name} works on {row.color.upper()} pictures at scale {row.scale}"
+    if what:
+        remedy = "Use a model that makes pictures of the same size from pictures, RGB or grey."
+        raise WeightsError(what, row.file or None, remedy)
+    return inputs, outputs
+
+
+def _luma(x: Tensor, weights: Tensor) -> Tensor:
+    """(N,3,H,W) -> (N,1,H,W), the luma of BT.601 as Pillow's "L" has it."""
+    return (x * weights).sum(1, keepdim=True)
