@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,3 +239,21 @@ def test_micro_batches_add_up():
     parts = list(training.micro_batches([x, -x], 3))
     assert [last for _, last in parts] == [False, False, True]
     assert torch.equal(torch.cat([a for (a, _), _ in parts]), x)
+
+
+def test_gradients_of_a_single_picture_are_right_in_every_memory_order():
+    """Of PyTorch 2.15's instance norm on a CPU they are not, channels-last; set_up sees to it."""
+    x, target = torch.rand(1, 3, 16, 16), torch.rand(1, 8, 12, 12)
+
+    def build():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 8, 3), nn.InstanceNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3))
+
+    plain, net = build(), build()
+    (plain(x) - target).square().mean().backward()
+    asked = TrainRequest("upscale", (), Path("run"), device="cpu", precision="fp32")
+    fabric = training.fabric_for(asked)
+    model, _ = training.set_up(fabric, asked, net, torch.optim.SGD(net.parameters(), lr=1))
+    fabric.backward((model(training.channels_last(x)) - target).square().mean())
+    for ours, theirs in zip(net.parameters(), plain.parameters(), strict=True):
+        assert ours.grad is not None and torch.allclose(ours.grad, theirs.grad, atol=1e-5)

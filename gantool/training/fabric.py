@@ -109,12 +109,28 @@ def set_up(
     ``net`` itself stays what is averaged, sampled and saved; its parameters are those of what is returned.
     """
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _mend_instance_norm(net)
     ready: nn.Module = net
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         ready = nn.SyncBatchNorm.convert_sync_batchnorm(ready)
     if request.compile:
         ready = torch.compile(ready)  # type: ignore[assignment]
     return fabric.setup(ready, optimizer)
+
+
+def _mend_instance_norm(net: nn.Module) -> None:
+    """Give instance norms gradients in the plain memory order.
+
+    On a CPU, PyTorch 2.15 computes wrong ones for a single picture whose gradient arrives channels-last.
+    """
+
+    def order(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda gradient: gradient.contiguous())
+
+    for module in net.modules():
+        if isinstance(module, nn.InstanceNorm2d):
+            module.register_forward_hook(order)
 
 
 def share_of(fabric: Any, batch: int, accumulate: int) -> tuple[int, int]:
