@@ -106,6 +106,13 @@ def test_pointers_empty_files_text_and_wrong_checksums(tmp_path):
     assert "empty" in bad[0] and "text" in bad[1] and "checksum" in bad[2]
 
 
+def test_a_wrong_checksum_beside_the_pixels_is_damage_too(tmp_path):
+    data = save(tmp_path / "0.png").read_bytes()
+    text = b"\0\0\0\4tEXta\0bc" + bytes(4)
+    (tmp_path / "1.png").write_bytes(data[:33] + text + data[33:])
+    assert "checksum" in finding(check(recognise([tmp_path], ["photos"])), "unreadable").files[0]
+
+
 def test_a_file_that_vanished_is_told(tmp_path):
     layout = recognise([pairs(tmp_path)], ["pairs"])
     (tmp_path / "B" / "1.png").unlink()
@@ -223,11 +230,19 @@ def test_equal_partners_and_files_in_both_domains(tmp_path):
     assert finding(check(recognise([tmp_path], ["unpaired"])), "both").files == ("A/1.png = B/1.png",)
 
 
-def test_similar_fingerprints_alone_make_no_copies(tmp_path):
-    one = save(tmp_path / "1.png", picture(64, 64))
-    two = save(tmp_path / "2.png", picture(64, 64))
-    looks = [Look(p, "photo", False, digest=p.name.encode(), fingerprint=5) for p in (one, two)]
-    assert find_copies(looks) == []
+def test_the_pixels_decide_whether_pictures_are_copies(tmp_path):
+    one = picture(96, 96)
+    changed = one.copy()
+    changed[:48, :48] = picture(48, 48)
+    squashed = cv2.resize(one, (96, 80), interpolation=cv2.INTER_AREA)
+    for name, other, same in (
+        ("again", one, True),
+        ("changed", changed, False),
+        ("squashed", squashed, False),
+    ):
+        paths = [save(tmp_path / "one.png", one), save(tmp_path / f"{name}.png", other)]
+        looks = [Look(p, "photo", False, digest=p.name.encode(), fingerprint=5) for p in paths]
+        assert bool(find_copies(looks)) is same, name
 
 
 @given(st.integers(0, 2**64 - 1), st.sets(st.integers(0, 63), max_size=10))

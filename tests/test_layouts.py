@@ -13,6 +13,7 @@ from PIL import Image
 from gantool.errors import InputError, UsageError
 from gantool.layouts import Sample, natural, read, read_labels, read_rgb, recognise
 from gantool.layouts.folders import plain_stem, walk
+from gantool.layouts.samples import breaks_off
 
 PAIRED = ("side-by-side", "pairs")
 _seeds = itertools.count()
@@ -219,6 +220,13 @@ def test_frames_of_several_sequences_are_not_mixed_up(tmp_path):
     layout = recognise([tmp_path], ["pairs"])
     assert names(layout.train) == ["s1/0", "s2/0"]
     assert layout.unmatched == ("B/s2/1.png (none of its name in A)",)
+
+
+def test_frames_that_are_numbered_alike_are_not_matched_across_sequences(tmp_path):
+    for folder in ("A/s1", "A/s2", "B/t1", "B/t2"):
+        photo(tmp_path / folder / "0.png")
+    with pytest.raises(InputError, match="0 of 2 file names"):
+        recognise([tmp_path], ["pairs"])
 
 
 def test_two_roots_are_a_and_b_in_the_order_given(tmp_path):
@@ -450,9 +458,9 @@ def test_a_thumbnail_does_not_hide_that_the_picture_is_cut(tmp_path):
     segment = b"\xff\xe2" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
     path = tmp_path / "with.jpg"
     path.write_bytes(big[:2] + segment + big[2:])
-    assert read_rgb(path) is not None
+    assert read_rgb(path) is not None and not breaks_off(path.read_bytes())
     path.write_bytes(big[:2] + segment + big[2:-300])
-    assert read_rgb(path) is None
+    assert read_rgb(path) is None and breaks_off(path.read_bytes())
 
 
 def test_photographs_are_turned_upright(tmp_path):

@@ -59,9 +59,10 @@ def look_at(path: Path, side: str, held: bool) -> Look:
     if data.startswith(LFS_START):
         return Look(path, side, held, "a Git LFS pointer, not a picture", lfs=True)
     maps = side in ("label", "instance")
-    array = None if _damaged_png(data) else (decode_labels if maps else decode_rgb)(data)
+    damage = _png_damage(data)
+    array = None if damage else (decode_labels if maps else decode_rgb)(data)
     if array is None:
-        return Look(path, side, held, _reason(data, maps))
+        return Look(path, side, held, damage or _reason(data, maps))
     bits, alpha, lossy = _header(data)
     height, width = array.shape[:2]
     known = {"bits": bits, "lossy": lossy, "digest": hashlib.blake2b(data, digest_size=16).digest()}
@@ -119,14 +120,14 @@ def fingerprint(picture: np.ndarray) -> int | None:
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
 
 
-def _damaged_png(data: bytes) -> bool:
-    if not data.startswith(png.SIGNATURE):
-        return False
-    try:
-        png.check(data)
-    except png.DamagedPng:
-        return True
-    return False
+def _png_damage(data: bytes) -> str:
+    """What is wrong with the chunks of a PNG, which decoders may overlook; empty for all other files."""
+    if data.startswith(png.SIGNATURE):
+        try:
+            png.check(data)
+        except png.DamagedPng as exc:
+            return f"the picture is damaged or cut off: {exc}"
+    return ""
 
 
 def _reason(data: bytes, maps: bool) -> str:
