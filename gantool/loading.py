@@ -7,7 +7,6 @@ What a file says is compared with what the architecture expects, name by name an
 from __future__ import annotations
 
 import importlib
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,16 +14,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gantool import legacy
+from gantool import legacy, upscalers
 from gantool.catalog import Checkpoint, embedded_row
 from gantool.errors import DeviceError, Stopped, UsageError, WeightsError
 from gantool.media.files import atomic
 from gantool.tensors import ONE_NET, read_state
 
-__all__ = ["load", "load_foreign", "load_net", "read_state", "row_of", "save_model"]
+__all__ = ["load", "load_foreign", "load_net", "placed", "read_state", "row_of", "save_model"]
 
 _ARCH = re.compile(r"[a-z0-9_]+\.[A-Za-z0-9_]+")
-_COMPACT_KEY = re.compile(r"body\.(\d+)\.(weight|bias)")
 _FIT = "Use a file of that architecture."
 
 
@@ -83,13 +81,16 @@ def load_net(
     except Exception as error:  # whatever wrong arguments raise inside a stranger's row
         raise WeightsError(f"{row.arch} cannot be built with the arguments of its row", path, _FIT) from error
     expected = blueprint.state_dict()
+    own_names = getattr(architecture, "own_names", None)
+    if own_names is not None:
+        state = own_names(state)
     if any(name not in expected for name in state):
         state = legacy.tidy(state)
     _compare(expected, state, row.arch, path)
     with torch.random.fork_rng(devices=[]):  # random first weights must not shift the caller's random numbers
         net = architecture(**row.args)
     net.load_state_dict(state, strict=True)
-    return _placed(net, device, dtype)
+    return placed(net, device, dtype)
 
 
 def load_foreign(
@@ -130,7 +131,7 @@ def load_foreign(
         dtypes=tuple(d for d, ok in (("bf16", found.supports_bfloat16), ("fp16", found.supports_half)) if ok),
         summary=f"{found.architecture.name}, recognised by spandrel",
     )
-    return _placed(found.model, device, dtype), row
+    return placed(found.model, device, dtype), row
 
 
 def save_model(
@@ -162,8 +163,8 @@ def save_model(
 def row_of(path: str | Path) -> Checkpoint | None:
     """The row of a file: the one inside it, or one for a layout that is recognised, else None.
 
-    Recognised are SRVGGNetCompact with BasicSR's names, bare or under ``params``, and the translation nets of
-    :mod:`gantool.legacy`. Raises WeightsError when the file cannot be read safely or holds several nets.
+    Recognised are the nets of :mod:`gantool.upscalers`, and the translation nets of :mod:`gantool.legacy`.
+    Raises WeightsError when the file cannot be read safely or holds several nets.
     """
     path = Path(path)
     row = embedded_row(path)
@@ -171,19 +172,10 @@ def row_of(path: str | Path) -> Checkpoint | None:
         return row
     state, _ = read_state(path)
     place = {"source": "file", "file": str(path), "bytes": path.stat().st_size}
-    args = _compact_args(state)
-    if args is not None:
-        return Checkpoint(
-            name=path.stem,
-            task="upscale",
-            arch="srvgg.SRVGGNetCompact",
-            args=args,
-            scale=args["upscale"],
-            radius=args["num_conv"] + 2,
-            dtypes=("bf16",),
-            summary="SRVGGNetCompact, recognised by its layout",
-            **place,
-        )
+    upscaler = upscalers.recognise(state)
+    if upscaler is not None:
+        summary = f"{upscaler.arch.partition('.')[2]}, recognised by its layout"
+        return Checkpoint(path.stem, "upscale", summary=summary, **vars(upscaler), **place)
     layout = legacy.recognise(legacy.tidy(state))
     if layout is not None:
         summary = f"{layout.arch.partition('.')[2]}, recognised by its layout"
@@ -192,28 +184,6 @@ def row_of(path: str | Path) -> Checkpoint | None:
     if several:
         raise WeightsError(f"the file holds several nets: {', '.join(sorted(several)[:8])}", path, ONE_NET)
     return None
-
-
-def _compact_args(state: Mapping[str, Tensor]) -> dict[str, int] | None:
-    """The arguments of SRVGGNetCompact that fit a state dict, or None when it is something else."""
-    numbers = [_COMPACT_KEY.fullmatch(name) for name in state]
-    if not numbers or not all(numbers):
-        return None
-    last = max(int(m[1]) for m in numbers if m)
-    first, bias = state.get("body.0.weight"), state.get(f"body.{last}.bias")
-    if first is None or bias is None or first.ndim != 4 or bias.ndim != 1 or last % 2 or last < 2:
-        return None
-    channels = int(first.shape[1])
-    upscale = math.isqrt(len(bias) // channels)
-    if channels != 3 or upscale < 1 or upscale**2 * channels != len(bias):
-        return None
-    return {
-        "num_in_ch": channels,
-        "num_out_ch": channels,
-        "num_feat": int(first.shape[0]),
-        "num_conv": (last - 2) // 2,
-        "upscale": upscale,
-    }
 
 
 def _architecture(arch: str, path: str | Path) -> type[nn.Module]:
@@ -259,7 +229,8 @@ def _compare(
             raise WeightsError(what, path, _FIT)
 
 
-def _placed(net: nn.Module, device: torch.device | str, dtype: torch.dtype) -> nn.Module:
+def placed(net: nn.Module, device: torch.device | str, dtype: torch.dtype) -> nn.Module:
+    """The net in eval mode, without gradients, on a device and in a precision. Raises DeviceError."""
     try:
         return net.eval().requires_grad_(False).to(device=device, dtype=dtype)
     except torch.OutOfMemoryError as error:

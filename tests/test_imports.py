@@ -170,7 +170,7 @@ def bare(depth: int) -> set[str]:
 
 
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub"}
-COMMANDS = ["", "colorize", "upscale", "train", "degrade", "doctor", "models"]
+COMMANDS = ["", "colorize", "translate", "upscale", "train", "degrade", "doctor", "models"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 
 

@@ -202,7 +202,7 @@ def test_foreign_nets_go_through_spandrel(tmp_path: Path) -> None:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        theirs = ESRGAN(num_filters=8, num_blocks=1, scale=2).eval()
+        theirs = ESRGAN(num_filters=8, num_blocks=1, scale=2, plus=True).eval()  # ours has no ESRGAN+
     path = tmp_path / "foreign.safetensors"
     save_file({k: v.contiguous() for k, v in theirs.state_dict().items()}, path)
     loaded, row = loading.load(Checkpoint("foreign", "upscale", file=str(path)), path)
