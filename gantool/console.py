@@ -74,6 +74,8 @@ class Console:
     def warn(self, message: str) -> None:
         """Something the user should know although the work goes on."""
         self._say(f"gantool: {self._paint('warning:', 33)} {message}")
+        if self._bar is not None:
+            self._bar.board.warned(message)
 
     def debug(self, message: str) -> None:
         """Shown with ``-v`` only."""
@@ -181,23 +183,27 @@ class Console:
             return self.progress
         if self.quiet:
             return "none"
-        return "bar" if sys.stderr is not None and sys.stderr.isatty() else "log"
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        return "bar" if terminal and os.environ.get("TERM") != "dumb" else "log"
 
     @contextlib.contextmanager
     def _opened_bar(self) -> Iterator[Any]:
         import rich.console
         from rich import progress as parts
 
+        from gantool.board import Display
+
         forced = True if self.progress == "bar" else None
         console = rich.console.Console(
             stderr=True, force_terminal=forced, no_color=not self.colored() or None, highlight=False
         )
-        bar = parts.Progress(
+        bar = Display(
             parts.TextColumn("{task.description}", markup=False),
             parts.BarColumn(bar_width=16, complete_style="cyan", finished_style="cyan"),
             parts.TextColumn("{task.fields[figures]}", markup=False),
             console=console,
             transient=True,
+            refresh_per_second=4,  # drawing takes the processor from a training
             redirect_stdout=False,  # stdout is protected already; stderr lines go above the bar
         )
         with bar:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 LOG_INTERVAL_S = 30.0
+RATE = "images_per_s"
 _LABEL_MAX = 26
+_MOST_VALUES = 7  # in a log line
 
 
 class Progress:
@@ -36,6 +38,12 @@ class Progress:
         """A word on what is going on just now, shown behind the figures."""
         self.remark = remark
         self._show()
+
+    def values(self, values: Mapping[str, float]) -> None:
+        """The latest figures of a training: losses, ``d_accuracy``, ``g_norm``, ``images_per_s``, ``lr``."""
+
+    def scores(self, step: int, scores: Mapping[str, float], best: str = "") -> None:
+        """Scores of the pictures kept out; ``best`` is the run's best so far in words ("psnr 22.91")."""
 
     def rate(self) -> float:
         """Units per second since the task began; 0 before the first."""
@@ -69,6 +77,15 @@ class LogProgress(Progress):
         super().__init__(label, total, unit)
         self._say = say
         self._last = self._began
+        self._values = ""
+
+    def values(self, values: Mapping[str, float]) -> None:
+        """They stand behind the figures from the next line on."""
+        self._values = main_values(values)
+
+    def figures(self) -> str:
+        """The figures, and the main values of a training."""
+        return ", ".join(filter(None, (super().figures(), self._values)))
 
     def _show(self) -> None:
         now = self._clock()
@@ -89,8 +106,39 @@ class BarProgress(Progress):
         """Take the row off the screen."""
         self._bar.remove_task(self._task)
 
+    def values(self, values: Mapping[str, float]) -> None:
+        """Shown in a table under the bars."""
+        self._bar.board.values(values)
+
+    def scores(self, step: int, scores: Mapping[str, float], best: str = "") -> None:
+        """Shown under the table."""
+        self._bar.board.scores(step, scores, best)
+
     def _show(self) -> None:
         self._bar.update(self._task, completed=self.done, total=self.expected, figures=self.figures())
+
+
+def value_text(name: str, value: float) -> str:
+    """A figure of a training: a share as a percentage, all else with four digits."""
+    words = name.split("_")
+    if "accuracy" in words or "clipped" in words:
+        return f"{value:.0%}"
+    return f"{value:.3g}" if name == RATE else f"{value:#.4g}".rstrip(".")
+
+
+def is_norm(name: str) -> bool:
+    """Whether a value is a gradient's norm, by its name."""
+    return "norm" in name.split("_")
+
+
+def main_values(values: Mapping[str, float]) -> str:
+    """ "g 1.204, l1 0.1014, d 0.5120, d_accuracy 87%, 12.3 images/s": no norms, and not too many losses."""
+    names = [name for name in values if name not in (RATE, "lr") and not is_norm(name)]
+    first = sorted(names, key=lambda name: "accuracy" not in name.split("_"))[:_MOST_VALUES]
+    words = [f"{name} {value_text(name, values[name])}" for name in names if name in first]
+    if RATE in values:
+        words.append(f"{value_text(RATE, values[RATE])} images/s")
+    return ", ".join(words)
 
 
 def shortened(label: str) -> str:

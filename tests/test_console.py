@@ -6,6 +6,7 @@ import ctypes
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ import pytest
 from gantool import progress as module
 from gantool.console import Console, colored, protected_stdout
 from gantool.errors import InputError
-from gantool.progress import Progress, clock_text, shortened
+from gantool.progress import Progress, clock_text, main_values, shortened
 
 
 def test_levels(capfd):
@@ -218,6 +219,75 @@ def test_bar_keeps_notices_apart(capfd):
         said.warn("odd [size] of 427")
     out, err = capfd.readouterr()
     assert out == "" and "gantool: warning: odd [size] of 427" in err and "film.mp4" in err
+
+
+VALUES = {
+    "d": 0.512,
+    "d_accuracy": 0.871,
+    "g": 1.25,
+    "l1": 0.1,
+    "d_norm": 2.0,
+    "lr": 2e-4,
+    "images_per_s": 12.34,
+}
+
+
+def test_a_training_on_a_terminal_has_a_table(capfd):
+    said = Console(progress="bar", color=False)
+    with said.task("train pix2pix", 3, unit="step") as progress:
+        progress.values(VALUES)
+        progress.scores(20, {"psnr": 22.91}, best="psnr 23.01")
+        said.warn("the critic is too good")
+        progress.advance()
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("gantool: warning: the critic is too good") == 1
+    err = re.sub(r"\x1b\[[0-9;]*m", "", err)
+    for words in ("d_accuracy       87%", "12.3 images/s, lr 0.0002", "psnr 22.91; best so far psnr 23.01"):
+        assert words in err
+    assert "last warning: the critic is too good" in err
+
+
+@pytest.mark.parametrize(("mode", "quiet"), [("none", False), ("auto", True)])
+def test_no_progress_no_values(capfd, mode, quiet):
+    with Console(progress=mode, quiet=quiet).task("train pix2pix", 3) as progress:
+        progress.values(VALUES)
+        progress.scores(20, {"psnr": 22.91}, best="psnr 23.01")
+        progress.advance()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_main_values_stand_in_the_log_line(capfd, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(Progress.__init__, "__defaults__", (lambda: now[0],))
+    with Console(progress="log").task("train pix2pix", 300, unit="step") as progress:
+        progress.values(VALUES)
+        progress.scores(20, {"psnr": 22.91}, best="psnr 23.01")
+        now[0] = 30.0
+        progress.advance(60)
+        progress.values(VALUES | {"d": 0.6})
+        progress.advance(60)
+    assert capfd.readouterr().err == (
+        "gantool: train pix2pix: 60/300 steps, 2 steps/s, 2:00 left, "
+        "d 0.5120, d_accuracy 87%, g 1.250, l1 0.1000, 12.3 images/s\n"
+    )
+
+
+def test_a_log_line_has_room_for_some_values_only():
+    many = {f"loss_{i}": 0.1 for i in range(20)} | {"images_per_s": 3.0, "d_accuracy": 0.5}
+    words = main_values(many)
+    assert len(words) < 120 and words.endswith("d_accuracy 50%, 3 images/s")
+
+
+def test_a_terminal_that_cannot_move_gets_lines(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    assert Console().progress_mode() == "bar"
+    monkeypatch.setenv("TERM", "dumb")
+    assert Console().progress_mode() == "log"
 
 
 def test_nested_bars(capfd):
