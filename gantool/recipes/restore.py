@@ -1,0 +1,196 @@
+"""Train a net that mends old photographs and films, on good photographs that are spoiled on the way.
+
+Pairs come from ``degrade`` (old-film unless asked otherwise). The loss is Charbonnier's, a smooth L1 (Lai et
+al. 2017, 1704.03915); ``percept`` adds the distance in a perceptual net's features, which keeps texture alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gantool import data, degrade, percept, training
+from gantool.errors import UsageError
+from gantool.loading import save_model
+from gantool.models.restorer import RestoreUNet
+from gantool.settings import param
+from gantool.training import Ema, Loop, TrainRequest
+
+LAYOUTS = ("photos",)
+_SOFT = 1e-3  # Charbonnier's epsilon
+
+
+@dataclass
+class Config:
+    """Parameters of ``gantool train --task restore``."""
+
+    width: int = param(32, "channels at full size; 2, 3 and 4 times as many below", low=4)
+    blocks: int = param(2, "residual blocks at each size", low=1)
+    crop: int = param(128, "side of a training crop, px; a multiple of 8", low=16)
+    batch: int = param(8, "pictures per step", low=1)
+    degrade: str = param(
+        "old-film", "what spoils the photographs: a recipe of `gantool degrade` that keeps size"
+    )
+    preset: str = param("mixed", "of old-film: light, medium, heavy or mixed")
+    percept: float = param(0.0, "weight of the perceptual distance", low=0)
+    lr: float = param(5e-4, "highest learning rate of AdamW", low=1e-8)
+    decay: float = param(1e-4, "weight decay", low=0)
+    ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
+    init: str = param("", "a model file to start from")
+    holdout: int = param(32, "photographs kept out of training, for samples and scores", low=0)
+    workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
+
+
+def train(request: TrainRequest) -> Path:
+    """Train or go on training; returns the path of ``model.safetensors``."""
+    found, fabric = data.find_photos(request.data), training.fabric_for(request)
+    run, config = training.open_run(request, Config, lambda c: 100_000, found, fabric)
+    share = training.share_of(fabric, config.batch, request.accumulate)
+    spoil = _recipe(config)
+    kept_out, paths = data.split(found, config.holdout, run.seed)
+    photos = data.photos(paths, lambda image: _shrink(image, config))
+    training.seed_step(run.seed, 0)
+    net = RestoreUNet(_widths(config), config.blocks)
+    if config.init and not run.resumed:
+        request.say(training.start_from(net, config.init))
+    ema = Ema(net, config.ema)
+    optimizer = torch.optim.AdamW(net.parameters(), config.lr, (0.9, 0.99), weight_decay=config.decay)
+    model, optimizer = training.set_up(fabric, request, net, optimizer)
+    ema.to(fabric.device)
+    eye = percept.load(fabric.device) if config.percept else None
+    held = _held(kept_out, config, spoil)
+
+    def sample(done: int) -> dict[str, float]:
+        with ema.applied(net):
+            return _sample(net, held, run.sheet(done), fabric)
+
+    def export(path: Path) -> None:
+        _export(path, run, config, ema.state)
+
+    parts = {"net": net, "ema": ema, "optimizer": optimizer}
+    loop = Loop(run, request, fabric, config.batch, parts, sample, export)
+    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
+
+    def crop(item: tuple[np.ndarray, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        return _crop(item, rng, config, spoil)
+
+    dataset = data.Steps(photos, crop, config.batch, run.seed, share)
+    feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
+    for step in loop:
+        training.set_lr(optimizer, config.lr * training.cosine(step, run.steps, warmup=100))
+        optimizer.zero_grad(set_to_none=True)
+        batch = fabric.to_device(next(feed))
+        for (bad, good), last in training.micro_batches(batch, request.accumulate):
+            with fabric.no_backward_sync(model, enabled=not last):
+                mended = model(training.channels_last(bad)).float()
+                pixels = ((mended - good).square() + _SOFT**2).sqrt().mean()
+                total = pixels
+                if eye is not None:
+                    seen = eye(mended.clamp(0, 1), good).mean()
+                    total = total + config.percept * seen
+                    loop.report(step, percept=seen)
+                fabric.backward(total / request.accumulate)
+            loop.report(step, pixels=pixels)
+        if loop.due(step):
+            loop.report(step, grad_norm=training.grad_norm(fabric, net))
+        optimizer.step()
+        ema.update(net, step)
+    for path in photos.bad:
+        request.warn(f"left out: {path} (unreadable or smaller than a crop)")
+    return run.model
+
+
+def _widths(config: Config) -> list[int]:
+    return [config.width * factor for factor in (1, 2, 3, 4)]
+
+
+def _recipe(config: Config) -> degrade.Recipe:
+    if config.crop % 8:
+        raise UsageError(f"crop={config.crop} is not a multiple of 8", remedy="Try --set crop=128")
+    if config.degrade == "old-film":
+        return degrade.recipe(config.degrade, preset=config.preset)
+    return degrade.recipe(config.degrade, scale=1)
+
+
+def _shrink(image: np.ndarray, config: Config) -> tuple[np.ndarray] | None:
+    """Keep at most three crops of short side in memory; None if the photo is smaller than a crop."""
+    short = min(image.shape[:2])
+    if short < config.crop:
+        return None
+    factor = 3 * config.crop / short
+    if factor < 1:
+        size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return (image,)
+
+
+def _crop(
+    item: tuple[np.ndarray, ...], rng: np.random.Generator, config: Config, spoil: degrade.Recipe
+) -> tuple[np.ndarray, np.ndarray]:
+    """A random square, at its own or a reduced size, spoiled and good -> two (3,h,w) in [0,1]."""
+    (image,) = item
+    short = min(image.shape[:2])
+    side = int(rng.integers(config.crop, short + 1)) if rng.random() < 0.5 else config.crop
+    top = int(rng.integers(image.shape[0] - side + 1))
+    left = int(rng.integers(image.shape[1] - side + 1))
+    square = image[top : top + side, left : left + side]
+    if side > config.crop:
+        square = cv2.resize(square, (config.crop, config.crop), interpolation=cv2.INTER_AREA)
+    (square,) = data.augment((square,), rng, turn=False)
+    bad, good = spoil.pair(square, rng)
+    return data.to_chw(bad), data.to_chw(good)
+
+
+def _held(paths: Sequence[Path], config: Config, spoil: degrade.Recipe) -> list[tuple[Tensor, Tensor]]:
+    """(spoiled, good) centre squares of photographs kept out, each (3,h,w) in [0,1]."""
+    pairs = []
+    for number, path in enumerate(paths):
+        image = data.read_rgb(path)
+        side = config.crop
+        if image is None or min(image.shape[:2]) < side:
+            continue
+        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+        square = np.ascontiguousarray(image[top : top + side, left : left + side])
+        pair = spoil.pair(square, data.step_rng(0, 7, number))
+        pairs.append(tuple(torch.from_numpy(data.to_chw(picture)) for picture in pair))
+    return pairs
+
+
+@torch.no_grad()
+def _sample(
+    net: nn.Module, held: Sequence[tuple[Tensor, Tensor]], path: Path, fabric: Any
+) -> dict[str, float]:
+    """Write rows of (spoiled, mended, good); mean PSNR of ours and of what went in, dB."""
+    if not held:
+        return {}
+    bad, good = (torch.stack([pair[i] for pair in held]) for i in (0, 1))
+    with fabric.autocast():
+        ours = torch.cat([net(part.to(fabric.device)).float().cpu() for part in bad.split(8)]).clamp(0, 1)
+    rows = [[training.to_image(x[i]) for x in (bad, ours, good)] for i in range(min(8, len(held)))]
+    training.save_grid(path, rows)
+
+    def psnr(x: Tensor) -> float:
+        return float((-10 * (x - good).square().mean((1, 2, 3)).clamp_min(1e-10).log10()).mean())
+
+    return {"psnr": psnr(ours), "psnr_input": psnr(bad)}
+
+
+def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tensor]) -> None:
+    row = training.trained_row(
+        run,
+        task="translate",
+        arch="restorer.RestoreUNet",
+        args={"widths": _widths(config), "blocks": config.blocks},
+        multiple=8,
+        keeps_gray=True,
+        dtypes=("bf16",),
+        summary=f"mends {config.degrade}; trained by gantool train --task restore",
+    )
+    save_model(path, state, row, half=True)
