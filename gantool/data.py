@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from gantool.errors import InputError
-
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+from gantool.layouts import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+from gantool.layouts import read_rgb as read_rgb
 
 
 def find_photos(roots: Sequence[Path]) -> list[Path]:
@@ -37,11 +36,11 @@ def find_photos(roots: Sequence[Path]) -> list[Path]:
         found += [
             path
             for path in inside
-            if path.suffix.lower() in PHOTO_SUFFIXES
+            if path.suffix.lower() in PICTURE_SUFFIXES
             and not any(part.startswith(".") for part in path.relative_to(root).parts)
         ]
     if not found:
-        raise InputError("no photographs found", roots[0], f"Known: {', '.join(sorted(PHOTO_SUFFIXES))}")
+        raise InputError("no photographs found", roots[0], f"Known: {', '.join(sorted(PICTURE_SUFFIXES))}")
     return found
 
 
@@ -51,16 +50,6 @@ def data_hash(paths: Sequence[Path]) -> str:
     for path in paths:
         digest.update(f"{path.name}\0{path.stat().st_size}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def read_rgb(path: Path) -> np.ndarray | None:
-    """uint8 RGB (H,W,3), EXIF orientation applied; None if the file cannot be read whole."""
-    encoded = np.fromfile(path, dtype=np.uint8)
-    # OpenCV fills the missing rest of a truncated JPEG with grey and says nothing.
-    if path.suffix.lower() in {".jpg", ".jpeg"} and encoded[-2048:].tobytes().find(b"\xff\xd9") < 0:
-        return None
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 K = TypeVar("K")

@@ -176,6 +176,31 @@ def test_out_of_memory_names_what_helps(photos, tmp_path, capfd, monkeypatch):
     assert done.code == 6 and "--accumulate 2" in done.err and "--precision bf16" in done.err
 
 
+def test_check_names_what_is_wrong_and_trains_nothing(tmp_path, capfd, monkeypatch):
+    rng = np.random.default_rng(0)
+    for side in ("A", "B"):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        for number in range(6):
+            image = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / f"pairs/{side}/{number}.png"), image)
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--task", "pix2pix", "pairs", "--check"]
+    done = call(capfd, *words)
+    assert (done.code, done.out) == (0, "pix2pix-check.png\n") and "no errors" in done.err
+    sheet = cv2.imread("pix2pix-check.png")
+    assert sheet is not None and sheet.std() > 5
+    (tmp_path / "pairs/A/5.png").rename(tmp_path / "pairs/A/six.png")
+    (tmp_path / "pairs/A/0.png").write_bytes(b"not a picture")
+    cv2.imwrite(str(tmp_path / "pairs/A/1.png"), rng.integers(0, 65535, (40, 40, 3), dtype=np.uint16))
+    cv2.imwrite(str(tmp_path / "pairs/B/2.png"), rng.integers(0, 255, (40, 40), dtype=np.uint8))
+    done = call(capfd, *words, "-o", "run", "--json")
+    assert done.code == 3
+    for name in ("0.png", "1.png", "2.png", "six", "5"):
+        assert name in done.err
+    assert "16" in done.err and "gr" in done.err and done.records[0]["output"] == "run/check.png"
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["check.png"]
+
+
 def test_every_task_has_a_recipe():
     import importlib
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gantool.commands.check_data import check_data
 from gantool.commands.config_file import read_config
 from gantool.commands.options import Hardware, Output, examples, option, panels
 from gantool.console import Console
@@ -23,6 +24,7 @@ EXAMPLES = examples(
     "gantool train --task colorize photos/ -o runs/colour --steps 20000",
     "gantool train --resume runs/colour",
     "gantool train --task upscale photos/ -o runs/x2 --set scale=2 --set batch=8",
+    "gantool train --task pix2pix pairs/ --check",
     "gantool train --task upscale --list",
 )
 
@@ -100,6 +102,10 @@ def command(
         list[str] | None,
         _training("--set", metavar="KEY=VALUE", help="A parameter of the recipe; may be repeated."),
     ] = None,
+    check: Annotated[
+        bool,
+        _training("--check", help="Look at all the data, write a contact sheet, and do not train."),
+    ] = False,
     show: Annotated[bool, _training("--list", help="List the parameters of the task's recipe.")] = False,
     hardware: Hardware,
     several: Several,
@@ -126,6 +132,11 @@ def command(
     run = resume or (Path(chosen("output", out)) if chosen("output", out) else None)
     if resume is not None and out is not None:
         raise UsageError("--resume and -o contradict each other", remedy="--resume writes into its own run")
+    folders = _folders(data or [Path(p) for p in file.get("data", ())], resume)
+    values = file.get("set", {}) | _settings(settings or [])
+    if check:
+        check_data(task, folders, values, run, console)
+        return
     if run is None:
         raise UsageError("no run folder", remedy="Give -o RUN, or --resume RUN to go on with one")
 
@@ -133,7 +144,7 @@ def command(
 
     request = TrainRequest(
         task=task,
-        data=_folders(data or [Path(p) for p in file.get("data", ())], resume),
+        data=folders,
         out=run,
         steps=chosen("steps", steps),
         stop_after=stop_after,
@@ -146,7 +157,7 @@ def command(
         strategy=chosen("strategy", several.strategy),
         accumulate=chosen("accumulate", several.accumulate),
         compile=chosen("compile", several.compile),
-        settings=file.get("set", {}) | _settings(settings or []),
+        settings=values,
         sample_every=chosen("sample_every", sample_every),
         threads=chosen("threads", hardware.threads),
         say=console.info,

@@ -25,6 +25,8 @@ from gantool.training import Ema, Loop, TrainRequest
 
 NETS = {"unet": ResNetUNet, "straight": ResNetStraight}
 
+LAYOUTS = ("photos",)
+
 
 @dataclass
 class Config:

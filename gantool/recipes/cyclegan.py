@@ -72,6 +72,8 @@ def train(request: TrainRequest) -> Path:
     share = training.share_of(fabric, config.batch, request.accumulate)
     held_keys, keys = _split(layout, config, run.seed)
     items = [data.Items(side, lambda sample: _load(sample, config)) for side in keys]
+    for problem in (*layout.problems, *layout.notes):
+        request.warn(problem)
     training.seed_step(run.seed, 0)
     game = Game(config)
     to_b, to_a = (generator_of(config) for _ in range(2))

@@ -72,6 +72,8 @@ def train(request: TrainRequest) -> Path:
     pairs = Pairs(layout, config)
     held_keys, keys = pairs.split(run.seed)
     items = data.Items(keys, pairs.load)
+    for problem in (*layout.problems, *layout.notes):
+        request.warn(problem)
     training.seed_step(run.seed, 0)
     game = Game(config)
     net, critic = generator_of(config), game.prepare(critic_of(config))

@@ -1,7 +1,7 @@
 """Train a net that mends old photographs and films, on good photographs that are spoiled on the way.
 
 Pairs come from ``degrade`` (old-film unless asked otherwise). The loss is Charbonnier's, a smooth L1 (Lai et
-al. 2017, 1704.03915); ``percept`` adds the distance in a perceptual net's features, which keeps texture alive.
+al. 2017, 1704.03915); ``percept`` adds the distance in a perceptual net's features, which keeps texture.
 """
 
 from __future__ import annotations

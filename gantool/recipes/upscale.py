@@ -22,6 +22,8 @@ from gantool.ops.resize import matlab_resize, resize
 from gantool.settings import param
 from gantool.training import Ema, Loop, TrainRequest
 
+LAYOUTS = ("photos",)
+
 
 @dataclass
 class Config:

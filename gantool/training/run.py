@@ -23,7 +23,7 @@ from gantool.training.request import TrainRequest
 
 T = TypeVar("T")
 
-_BEFORE_A_STEP = ("config.json", "log.jsonl")  # all that a run leaves which failed before its first save
+_BEFORE_A_STEP = ("check.png", "config.json", "log.jsonl")  # what stands there before the first save
 
 
 @dataclass

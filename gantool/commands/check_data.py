@@ -1,0 +1,47 @@
+"""``gantool train --check``: look at all training data before a night is spent on it."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from gantool.console import Console
+
+
+def check_data(
+    task: str, folders: tuple[Path, ...], values: dict[str, str], out: Path | None, console: Console
+) -> None:
+    """Decode everything, say what was found, and write a contact sheet.
+
+    The sheet is ``check.png`` in the folder ``out``, or ``TASK-check.png`` where gantool was called.
+
+    Raises:
+        InputError: something in the data would spoil the training or its figures.
+    """
+    from gantool import datacheck, layouts
+    from gantool.settings import configure
+
+    recipe = importlib.import_module(f"gantool.recipes.{task}")
+    config: Any = configure(recipe.Config, values)
+    layout = layouts.recognise(folders, recipe.LAYOUTS)
+    with console.task(f"check {task}", unit="file") as progress:
+        report = datacheck.check(layout, crop=_crop(config), progress=progress)
+    for line in report.lines():
+        console.info(line)  # with -q, the sentence at the end counts the errors
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    sheet = datacheck.contact_sheet(
+        layout, out / "check.png" if out is not None else Path(f"{task}-check.png")
+    )
+    console.result(str(sheet), {"task": task, "output": str(sheet), **report.to_json()})
+    if (error := report.error()) is not None:
+        raise error
+
+
+def _crop(config: Any) -> int:
+    """The side of a recipe's training crops in pixels of the files, whatever it calls it."""
+    if hasattr(config, "patch"):
+        return config.patch * getattr(config, "scale", 1)
+    # Recipes with a size bring pictures to it, however small they are.
+    return getattr(config, "crop", 1)
