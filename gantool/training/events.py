@@ -80,10 +80,10 @@ class Events:
 
     def _write(self, step: int, fill: Callable[[Any], None]) -> None:
         def write() -> None:
-            self._writer = self._writer or self._opened()
             event = _event(step)
             fill(event.summary)
             if event.summary.value:
+                self._writer = self._writer or self._opened()
                 self._writer.write(event.SerializeToString())
 
         self._safely(write)
