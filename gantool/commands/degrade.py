@@ -46,9 +46,7 @@ def command(
             "Recipe", "--scale", metavar="N", min=1, help="Factor by which pictures shrink. [4; old-film 1]"
         ),
     ] = None,
-    seed: Annotated[
-        int, option("Recipe", "--seed", metavar="N", min=0, help="Of all that is random, with a file's name.")
-    ] = 0,
+    seed: Annotated[int, option("Recipe", "--seed", metavar="N", min=0, help="Of all that is random.")] = 0,
     settings: Annotated[
         list[str] | None,
         option("Recipe", "--set", metavar="KEY=VALUE", help="A parameter of the recipe; may be repeated."),
