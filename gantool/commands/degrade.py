@@ -16,7 +16,7 @@ RECIPES = ("bicubic", "bsrgan", "real-esrgan", "realsr", "old-film")
 
 EXAMPLES = examples(
     "gantool degrade photos/ -o low/ --recipe bicubic --scale 2",
-    "gantool degrade photos/ -o pairs/A/ --targets pairs/B/ --recipe old-film",
+    "gantool degrade photos/ -o old/A/ --targets old/B/ --recipe old-film",
     "gantool degrade photos/ --recipe real-esrgan --preview",
     "gantool degrade film.mp4 --recipe old-film --set preset=heavy --seed 7",
 )
