@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     ImageLike = TypeVar("ImageLike", np.ndarray, Image)
 
-__all__ = ["colorize", "load", "run_video", "upscale"]
+__all__ = ["colorize", "load", "run_video", "translate", "upscale"]
 
-_TASKS = ("colorize", "upscale")
+_TASKS = ("colorize", "translate", "upscale")
 
 
 def __getattr__(name: str) -> Any:
@@ -45,7 +45,7 @@ def load(
     """A pipeline that can be used many times; fetches the model if ``model`` names one that is not here.
 
     Args:
-        task: "colorize" or "upscale".
+        task: "colorize", "translate" or "upscale".
         model: as ``--model``: auto, builtin, a name, a path or hf:owner/repo/file.
         device, precision: as on the command line.
         options: those of ``gantool.pipelines.<task>.build`` (``scale``, ``render_size``, ...).
@@ -59,7 +59,7 @@ def load(
     from gantool.errors import UsageError
 
     if task not in _TASKS:
-        raise UsageError(f"unknown task '{task}'", remedy=f"Tasks are {' and '.join(_TASKS)}")
+        raise UsageError(f"unknown task '{task}'", remedy=f"Tasks are {', '.join(_TASKS)}")
     target = devices.pick_device(device)
     choice = hub.select(
         model,
@@ -93,6 +93,17 @@ def colorize(
         GantoolError: of the kind that the command line would end with.
     """
     return _run("colorize", image, strength, pipeline, options)
+
+
+def translate(
+    image: ImageLike, *, strength: float = 1.0, pipeline: Pipeline | None = None, **options: Any
+) -> ImageLike:
+    """Make another picture of a picture, of the same size, with a net trained for it.
+
+    Arguments, result and errors as in :func:`colorize`; the option ``model`` names the net. A grey picture
+    stays grey where the model says so.
+    """
+    return _run("translate", image, strength, pipeline, options)
 
 
 def upscale(
@@ -132,7 +143,7 @@ def run_video(
     """Run a task over a video; sound, subtitles and timestamps are kept.
 
     Args:
-        temporal, flow: as ``--temporal`` and ``--flow``; None is online for colorize, off for upscale.
+        temporal, flow: as ``--temporal`` and ``--flow``; None is online, but off for upscale.
         start, duration: the part of the source to do, in seconds.
         overwrite: replace an existing target; otherwise it is refused and left as it is.
         encoder: options of ``gantool.media.video.VideoWriter``: crf, codec, preset, pix_fmt, audio, ...
@@ -159,7 +170,7 @@ def run_video(
     with files.atomic(place, overwrite=overwrite) as temporary:
         ready = _ready(task, pipeline, options)
         chroma = ready.blend == "chroma"
-        steady = (temporal or ("online" if chroma else "off")) == "online"
+        steady = (temporal or ("off" if ready.task == "upscale" else "online")) == "online"
         mark = provenance.Provenance(ready.task, ready.model, __getattr__("__version__"))
         return engine.run_video(
             info,
@@ -200,7 +211,7 @@ def _run(task: str, image: Any, strength: float, pipeline: Pipeline | None, opti
     from gantool.media import in_memory
 
     _check_strength(strength)
-    picture = in_memory.picture_of(image, to_srgb=task == "colorize")
+    picture = in_memory.picture_of(image, to_srgb=task != "upscale")
     ready = _ready(task, pipeline, options)
     if ready.task != task:
         raise UsageError(f"the pipeline is for {ready.task}, not for {task}", remedy=f"Call {ready.task}")

@@ -140,7 +140,8 @@ class Catalog:
         """
         row = _fit([row for row in self.for_task(task) if row.source == "builtin"], scale)
         if row is None:
-            raise UsageError(f"{task} has no built-in model", remedy="Name one with --model.")
+            remedy = "Name one with --model: a file, hf:owner/repo/file, or a name of `gantool models`."
+            raise UsageError(f"{task} has no built-in model", remedy=remedy)
         return row
 
     def recommended(self, task: str, device_class: str, scale: float | None = None) -> Checkpoint | None:

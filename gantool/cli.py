@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gantool.commands import colorize, degrade, doctor, models, train, upscale
+from gantool.commands import colorize, degrade, doctor, models, train, translate, upscale
 from gantool.commands.help_page import Command, Group, dress
 from gantool.commands.options import examples
 from gantool.console import Console, protected_stdout
@@ -34,7 +34,13 @@ app = typer.Typer(
         "gantool colorize album/ -o coloured/ --recursive",
     ),
 )
-for _name, _module in (("colorize", colorize), ("upscale", upscale), ("train", train), ("degrade", degrade)):
+for _name, _module in (
+    ("colorize", colorize),
+    ("translate", translate),
+    ("upscale", upscale),
+    ("train", train),
+    ("degrade", degrade),
+):
     app.command(_name, cls=Command, epilog=_module.EXAMPLES)(_module.command)
 app.add_typer(dress(models.app), name="models", cls=Group)
 app.command("doctor", cls=Command, epilog=doctor.EXAMPLES)(doctor.command)

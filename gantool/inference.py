@@ -101,10 +101,9 @@ class Runner:
         if self.pipeline.device.type == "cuda":
             torch.cuda.empty_cache()
         if tried == 1:
-            remedy = {"upscale": "Use a smaller --tile-px", "colorize": "Use a smaller --render-size"}
+            smaller = "--render-size" if self.pipeline.task == "colorize" else "--tile-px"
             raise DeviceError(
-                "out of memory with a single picture",
-                remedy=remedy.get(self.pipeline.task, "Use --device cpu") + ", or --device cpu",
+                "out of memory with a single picture", remedy=f"Use a smaller {smaller}, or --device cpu"
             )
         self._most = tried // 2
         self._warn(f"out of memory: batches of {self._most} from here on (--batch-size {self._most})")

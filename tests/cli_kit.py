@@ -98,6 +98,23 @@ def upscaler(path: Path, scale: int = 2) -> Path:
     return path
 
 
+def translator(path: Path) -> Path:
+    """A CycleGAN net with random weights."""
+    import torch
+
+    from gantool.catalog import Checkpoint
+    from gantool.loading import save_model
+    from gantool.models.cyclegan import ResnetGenerator
+
+    args = {"blocks": 1, "ngf": 2}
+    torch.manual_seed(0)
+    row = Checkpoint(
+        "tiny-g", "translate", arch="cyclegan.ResnetGenerator", args=args, multiple=4, signed=True, whole=True
+    )
+    save_model(path, ResnetGenerator(**args), row)
+    return path
+
+
 def names(folder: Path) -> list[str]:
     """Everything under a folder, hidden files too."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

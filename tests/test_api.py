@@ -237,7 +237,7 @@ def test_refused_requests(pipelines, models, rng, tmp_path):
     picture = rng.integers(0, 256, (8, 8, 3), np.uint8)
     with pytest.raises(UsageError, match="from 0 to 1"):
         gantool.colorize(picture, strength=1.5, pipeline=pipelines["colorize"])
-    with pytest.raises(UsageError, match="colorize and upscale"):
+    with pytest.raises(UsageError, match="colorize, translate, upscale"):
         gantool.load("colourise")
     with pytest.raises(UsageError, match=r"gantool\.load"):
         gantool.upscale(picture, 3, pipeline=pipelines["upscale"])
@@ -260,7 +260,7 @@ def test_bare_compact_file(models, tmp_path, rng):
     picture = rng.integers(0, 256, (8, 10, 3), np.uint8)
     made = gantool.upscale(picture, model=str(bare), device="cpu")
     assert (made == gantool.upscale(picture, model=str(models["upscale"]), device="cpu")).all()
-    with pytest.raises(WeightsError):
+    with pytest.raises(UsageError, match="for upscale, not for colorize"):
         gantool.colorize(picture, model=str(bare))
 
 

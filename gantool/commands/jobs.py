@@ -218,6 +218,8 @@ class Runner:
             image.write_picture(temporary, picture, quality=quality, provenance=provenance)
 
     def _warn(self, message: str, job: Job) -> None:
+        if message in self._warnings:  # once, not for every frame
+            return
         self._warnings.append(message)
         self._console.warn(f"{message} ({'standard input' if job.source is None else job.source})")
 

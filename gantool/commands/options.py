@@ -117,7 +117,7 @@ class Video:
         _video(
             "--temporal",
             metavar="off|online",
-            help="Keep films steady from frame to frame. [online for colorize, off for upscale]",
+            help="Keep films steady from frame to frame. [online; off for upscale]",
         ),
     ] = None
     temporal_strength: Annotated[
@@ -127,7 +127,7 @@ class Video:
             metavar="0..1",
             min=0.0,
             max=1.0,
-            help="How much of the frame before is kept. [0.9 for colorize, 0.6 for upscale]",
+            help="How much of the frame before is kept. [colorize 0.9, translate 0.8, upscale 0.6]",
         ),
     ] = None
     flow: Annotated[
@@ -190,7 +190,7 @@ class Batch:
             "--batch-size",
             metavar="N",
             min=1,
-            help="Frames per pass through the net. [4 for colorize, 1 for upscale]",
+            help="Frames per pass through the net. [4 for colorize, else 1]",
         ),
     ] = None
 

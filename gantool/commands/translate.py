@@ -1,0 +1,84 @@
+"""``gantool translate``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from gantool.commands.options import (
+    Batch,
+    Files,
+    Hardware,
+    Marks,
+    Model,
+    Output,
+    Quality,
+    Video,
+    examples,
+    option,
+    panels,
+)
+from gantool.console import Console
+
+EXAMPLES = examples(
+    "gantool translate city.jpg --model runs/maps/model.safetensors",
+    "gantool translate film.mp4 --model runs/maps -o drawn.mp4 --temporal-strength 0.9",
+    "gantool translate horses/ -o zebras/ --model latest_net_G.pth --recursive",
+)
+
+
+@panels
+def command(
+    ctx: typer.Context,
+    *,
+    files: Files,
+    model: Model,
+    quality: Quality,
+    video: Video,
+    hardware: Hardware,
+    batch: Batch,
+    tile_px: Annotated[
+        int | None,
+        option(
+            "Hardware",
+            "--tile-px",
+            metavar="PX",
+            min=16,
+            help="Side of a tile. [the whole picture up to 4 million pixels, 16 on a GPU; 1024 above]",
+        ),
+    ] = None,
+    marks: Marks,
+    output: Output,
+) -> None:
+    """Turn photos and films into others of the same size, with a net trained for it: maps from aerial photos,
+    zebras from horses, better photos from a phone's.
+
+    --model takes what `gantool train --task pix2pix` or `cyclegan` made, and latest_net_G.pth files of
+    pytorch-CycleGAN-and-pix2pix.
+    """
+    from gantool.commands import batch as runner
+    from gantool.commands.session import Request
+
+    console: Console = ctx.obj
+    console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
+
+    def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
+        from gantool.pipelines import translate
+
+        return translate.build(net, row, device=device, dtype=dtype, tile_px=tile_px, warn=warn)
+
+    request = Request(
+        "translate",
+        files,
+        model,
+        quality,
+        video,
+        hardware,
+        batch,
+        marks,
+        build,
+        to_srgb=True,
+        batch_size=1,
+    )
+    runner.run(request, console)
