@@ -11,6 +11,11 @@ from gantool.console import Console
 from gantool.errors import DeviceError, GantoolError, OutputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gantool.catalog import Checkpoint
+    from gantool.hub import Choice
+    from gantool.interpolation import Between
     from gantool.pipelines import Pipeline
 
 
@@ -21,6 +26,7 @@ class Request:
     ``build``: (net, row, device=, dtype=, warn=) -> Pipeline. ``scale``: output scale asked for, by which
     ``--model auto`` chooses among upscalers. ``temporal``, ``batch_size``: the command's own defaults.
     ``to_srgb``: pictures are brought to sRGB first, because the task makes colours of its own.
+    ``between``: the two models of ``--interpolate`` instead of ``model``, and ``mix`` how near to the second.
     """
 
     task: str
@@ -36,6 +42,8 @@ class Request:
     temporal: str = "online"
     to_srgb: bool = False
     batch_size: int = 4
+    between: tuple[str, str] | None = None
+    mix: float = 0.0
 
 
 class Session:
@@ -48,8 +56,7 @@ class Session:
     """
 
     def __init__(self, request: Request, console: Console) -> None:
-        from gantool import devices, hub
-        from gantool.catalog import load_catalog
+        from gantool import devices
 
         console.check()  # a signal may have been lost in the imports, which take a second
         self._request = request
@@ -58,16 +65,32 @@ class Session:
         # Who hears what the pipeline has to say; each job sets its own.
         self.warn: Callable[[str], None] = console.warn
         self.device = devices.pick_device(request.hardware.device)
-        self.choice = hub.select(
-            request.model.model,
-            request.task,
-            catalog=load_catalog(),
-            device_class=devices.device_class(self.device),
-            scale=request.scale,
-        )
+        self._between: Between | None = None
+        self.choice = self._chosen()
         self.dtype = devices.pick_dtype(request.hardware.precision, self.device, self.choice.row)
         if self.choice.notice:
             console.info(self.choice.notice)
+
+    def _chosen(self) -> Choice:
+        from gantool import devices, hub
+        from gantool.catalog import load_catalog
+
+        request, catalog = self._request, load_catalog()
+        kind = devices.device_class(self.device)
+        if request.between is None:
+            spec = request.model.model
+            return hub.select(spec, request.task, catalog=catalog, device_class=kind, scale=request.scale)
+        from gantool import interpolation
+
+        self._between = interpolation.select(
+            request.between,
+            request.mix,
+            request.task,
+            catalog=catalog,
+            device_class=kind,
+            scale=request.scale,
+        )
+        return self._between.choice
 
     @property
     def model(self) -> str:
@@ -102,19 +125,24 @@ class Session:
     def _build(self) -> Pipeline:
         import torch
 
-        from gantool import devices, hub, loading
+        from gantool import devices, loading
 
         torch.set_num_threads(self._request.hardware.threads or devices.cpu_threads())
-        path = self.choice.path
-        row = self.choice.row
-        if path is None:
-            with self._console.task(f"fetch {row.name}", row.bytes or None, unit="byte") as progress:
-                path = hub.fetch(row, progress=progress)
-        net, row = loading.load(row, path, self.device, self.dtype)
-        self._console.debug(f"{row.name} on {self.device} in {self.precision} from {path}")
+        if self._between is not None:
+            net, row = self._between.load(self.device, self.dtype, fetch=self._fetch, warn=self.warn)
+        else:
+            row = self.choice.row
+            net, row = loading.load(row, self.choice.path or self._fetch(row), self.device, self.dtype)
+        self._console.debug(f"{row.name} on {self.device} in {self.precision}")
         return self._request.build(
             net, row, device=self.device, dtype=self.dtype, warn=lambda message: self.warn(message)
         )
+
+    def _fetch(self, row: Checkpoint) -> Path:
+        from gantool import hub
+
+        with self._console.task(f"fetch {row.name}", row.bytes or None, unit="byte") as progress:
+            return hub.fetch(row, progress=progress)
 
 
 class LoadFailed(Exception):

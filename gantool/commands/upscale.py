@@ -26,6 +26,7 @@ EXAMPLES = examples(
     "gantool upscale photo.jpg",
     "gantool upscale photo.jpg --scale 2.5 -o large.png",
     "gantool upscale film.mp4 --height 1080 --temporal online",
+    "gantool upscale photo.jpg --interpolate runs/psnr runs/gan --mix 0.8",
     "gantool upscale scans/ -o large/ --model builtin",
 )
 
@@ -36,6 +37,26 @@ def command(
     *,
     files: Files,
     model: Model,
+    interpolate: Annotated[
+        tuple[str, str] | None,
+        option(
+            "Model",
+            "--interpolate",
+            metavar="A B",
+            help="A net between two models of one architecture, of which one was fine-tuned from the other.",
+        ),
+    ] = None,
+    mix: Annotated[
+        float | None,
+        option(
+            "Model",
+            "--mix",
+            metavar="0..1",
+            min=0.0,
+            max=1.0,
+            help="With --interpolate: 0 is A, 1 is B. [0.8]",
+        ),
+    ] = None,
     scale: Annotated[
         float | None,
         option(
@@ -76,6 +97,10 @@ def command(
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
     if scale is not None and (width is not None or height is not None):
         raise UsageError("--scale contradicts --width and --height", remedy="Give one or the other")
+    if interpolate is not None and model.model != "auto":
+        raise UsageError("--interpolate contradicts --model", remedy="Give one or the other")
+    if interpolate is None and mix is not None:
+        raise UsageError("--mix says how to mix two models", remedy="Name them with --interpolate A B")
 
     def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
         from gantool.pipelines import upscale
@@ -105,5 +130,7 @@ def command(
         scale=scale,
         temporal="off",
         batch_size=1,
+        between=interpolate,
+        mix=0.8 if mix is None else mix,
     )
     runner.run(request, console)
