@@ -156,7 +156,7 @@ def family(name: str) -> str:
     """The word by which values share a panel: the unit where it is known, otherwise the first word."""
     if name in _UNITS:
         return name
-    words = name.split("_")
+    words = name.removeprefix("held_").split("_")
     if name.endswith("gp_norm"):
         return "gp_norm"
     return next((word for word in ("accuracy", "norm") if word in words), words[0])

@@ -198,6 +198,7 @@ def test_smoothing_neither_lags_nor_moves_a_straight_line():
 def test_families():
     assert family("psnr_gray") == family("psnr") == "psnr"
     assert family("g_a") == family("g_b") == "g" and family("d_accuracy") == family("accuracy") == "accuracy"
+    assert family("held_l1") == family("held_l1_input") == "l1" and family("d_gp_norm") == "gp_norm"
     assert family("images_per_s") == "images_per_s" and family("d_norm") == "norm"
 
 
