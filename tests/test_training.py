@@ -69,7 +69,7 @@ def loop(
     part, sampled = Part(), []
     if start:
         run.resumed = True
-        torch.save({"step": start, "part": {}}, run.last)
+        torch.save({"step": start, "part": {}, "health": training.Health(print).state_dict()}, run.last)
     fabric = training.fabric_for(TrainRequest("upscale", (), run.folder, device="cpu", precision="fp32"))
     made = Loop(
         run,

@@ -97,7 +97,7 @@ def train(request: TrainRequest) -> Path:
 
     def sample(done: int) -> dict[str, float]:
         with ema_b.applied(to_b), ema_a.applied(to_a):
-            scores = _sample(to_b, to_a, held, run.sheet(done), fabric)
+            scores = _sample(to_b, to_a, held, run.sheet(done), fabric, loop.watch.health, done)
         return scores if scored else {}
 
     def export(path: Path) -> None:
@@ -108,7 +108,7 @@ def train(request: TrainRequest) -> Path:
     parts |= {"critic_b": critic_b, "critic_a": critic_a, "pool_b": pool_b, "pool_a": pool_a}
     parts |= {"b_optimizer": b_optimizer, "a_optimizer": a_optimizer}
     parts |= {"d_b_optimizer": d_b_optimizer, "d_a_optimizer": d_a_optimizer}
-    loop = Loop(run, request, fabric, config.batch, parts, sample, export, better="-held_cycle")
+    loop = Loop(run, request, fabric, config.batch, parts, sample, export, better="-held_cycle", paired=False)
     request.say(f"{len(keys[0])} pictures A, {len(keys[1])} pictures B to train on; {run.steps} steps")
     feeds = data.Together(
         *(
@@ -272,7 +272,13 @@ def _held(samples: Sequence[layouts.Sample], config: Config) -> Tensor:
 
 @torch.no_grad()
 def _sample(
-    to_b: nn.Module, to_a: nn.Module, held: Sequence[Tensor], path: Path, fabric: Any
+    to_b: nn.Module,
+    to_a: nn.Module,
+    held: Sequence[Tensor],
+    path: Path,
+    fabric: Any,
+    health: training.Health,
+    done: int,
 ) -> dict[str, float]:
     """Write rows of (A, as B, back) and (B, as A, back); the mean L1 distance of the way back, in [0,1]."""
     rows, distances = [], []
@@ -288,6 +294,9 @@ def _sample(
     if not rows:
         return {}
     training.save_grid(path, rows)
+    # What each side is made into should vary as the pictures of both sides do.
+    sources, made = (np.stack([row[i] for row in rows]) for i in range(2))
+    health.samples(done, sources, made, sources)
     return {"held_cycle": float(np.mean(distances))}
 
 

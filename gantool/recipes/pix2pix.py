@@ -89,7 +89,7 @@ def train(request: TrainRequest) -> Path:
 
     def sample(done: int) -> dict[str, float]:
         with ema.applied(net):
-            return _sample(net, held, run.sheet(done), fabric)
+            return _sample(net, held, run.sheet(done), fabric, loop.watch.health, done)
 
     def export(path: Path) -> None:
         _export(path, run, config, ema.state)
@@ -286,7 +286,12 @@ def _gray(photo: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def _sample(
-    net: nn.Module, held: Sequence[tuple[np.ndarray, np.ndarray]], path: Path, fabric: Any
+    net: nn.Module,
+    held: Sequence[tuple[np.ndarray, np.ndarray]],
+    path: Path,
+    fabric: Any,
+    health: training.Health,
+    done: int,
 ) -> dict[str, float]:
     """Write rows of (A, ours, B); mean L1 distance to B of ours and of A, in [0,1], and PSNR, dB."""
     if not held:
@@ -297,6 +302,7 @@ def _sample(
     a, b, ours = ((x + 1) / 2 for x in (a, b, ours))
     rows = [[training.to_image(x[i]) for x in (a, ours, b)] for i in range(min(6, len(held)))]
     training.save_grid(path, rows)
+    health.samples(done, *(np.stack([row[i] for row in rows]) for i in range(3)))
     error = (ours - b).square().mean((1, 2, 3)).clamp_min(1e-10)
     return {
         "psnr": float(-10 * error.log10().mean()),

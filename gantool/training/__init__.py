@@ -14,6 +14,7 @@ from gantool.training.game import GameConfig as GameConfig
 from gantool.training.game import adam as adam
 from gantool.training.game import frozen as frozen
 from gantool.training.game import judge as judge
+from gantool.training.health import Health as Health
 from gantool.training.loop import Loop as Loop
 from gantool.training.pictures import save_grid as save_grid
 from gantool.training.pictures import to_image as to_image

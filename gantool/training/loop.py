@@ -15,6 +15,7 @@ from gantool.errors import DivergedError, Stopped
 from gantool.training import state
 from gantool.training.request import TrainRequest
 from gantool.training.run import Run
+from gantool.training.watch import Watch
 
 _STOP_EVERY = 5  # steps after which several processes agree on whether to stop
 
@@ -28,6 +29,7 @@ class Loop:
     on the pictures kept out; ``export`` writes a model file. Both are called by the first process only, every
     ``sample_every`` steps and at the end; on a stop the state is saved first.
     ``better`` names the score by which ``best.safetensors`` is chosen, with a minus where less is better.
+    ``paired``: every sample has a picture that it should be.
     """
 
     run: Run
@@ -38,6 +40,7 @@ class Loop:
     sample: Callable[[int], dict[str, float]]
     export: Callable[[Path], None]
     better: str = "psnr"
+    paired: bool = True
     log_every: int = 20
     sample_every: int = 500
     start: int = field(init=False, default=0)
@@ -45,6 +48,8 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.sample_every = self.request.sample_every or self.sample_every
+        self.watch = Watch(self.run, self.request, self.better, self.paired)
+        self.parts = self.parts | {"health": self.watch.health}
         scaler = state_of_scaler(self.fabric)
         if scaler is not None:
             self.parts = self.parts | {"scaler": scaler}
@@ -72,6 +77,7 @@ class Loop:
         self._best = self.run.best(self.start, self._score, self._sign)
         if self.request.progress is not None:
             self.request.progress.total(self.stop - self.start)
+        self.watch.begin(self.start)
         try:
             with self.request.shield():
                 for step in range(self.start, self.stop):
@@ -84,12 +90,15 @@ class Loop:
             self._save()
             self.request.say(f"saved {self.run.last}; go on with --resume {self.run.folder}")
             raise
-        if self.stop % self.sample_every and self.start < self.stop:
-            self._sample()
-            self._save()
-        self.fabric.barrier()
-        if self.run.lock is not None:
-            self.run.lock.close()
+        else:
+            if self.stop % self.sample_every and self.start < self.stop:
+                self._sample()
+                self._save()
+            self.fabric.barrier()
+        finally:
+            self.watch.close()
+            if self.run.lock is not None:
+                self.run.lock.close()
 
     def report(self, step: int, **values: Tensor | float) -> None:
         """Losses and other figures of one step; they are averaged until the next log line.
@@ -156,14 +165,16 @@ class Loop:
                 self.run.log(step=self.done, **scores)
                 words = ", ".join(f"{k} {v:.3f}" for k, v in scores.items())
                 self.request.say(f"step {self.done}: {words}")
-            score = self._sign * scores[self._score] if self._score in scores else -float("inf")
-            if score > self._best:
-                self._best = score
+            if self._score in scores and self._sign * scores[self._score] > self._best:
+                self._best = self._sign * scores[self._score]
                 self.export(self.run.best_model)
+            best = self._sign * self._best if abs(self._best) < float("inf") else None
+            self.watch.sampled(self.done, scores, best)
         self.fabric.barrier()
 
     def _save(self) -> None:
         if self.run.writes:
+            self.watch.flush()
             state.save_last(self.run, self.done, self.parts)
             self.export(self.run.model)
         self.fabric.barrier()

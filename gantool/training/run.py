@@ -59,10 +59,16 @@ class Run:
         return self.folder / "samples" / f"{step:07d}.png"
 
     def entries(self, until: int) -> list[dict[str, Any]]:
-        """The lines of ``log.jsonl`` up to a step."""
-        path = self.folder / "log.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [entry for entry in map(json.loads, lines) if entry["step"] <= until]
+        """The lines of ``log.jsonl`` up to a step; a line that a full disk cut short is left out."""
+        path, found = self.folder / "log.jsonl", []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry["step"] <= until:
+                found.append(entry)
+        return found
 
     def best(self, until: int, score: str = "psnr", sign: int = 1) -> float:
         """The best score logged up to a step, times ``sign``; minus infinity before the first."""
@@ -73,7 +79,7 @@ class Run:
         """Append one JSON object to ``log.jsonl``."""
         if not self.writes:
             return
-        line = json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()})
+        line = json.dumps({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in values.items()})
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 

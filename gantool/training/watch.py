@@ -21,13 +21,14 @@ class Watch:
 
     Args:
         better: as for the loop: the score that counts, with a minus where less is better.
+        paired: as for :class:`Health`.
     """
 
-    def __init__(self, run: Run, request: TrainRequest, better: str = "psnr") -> None:
+    def __init__(self, run: Run, request: TrainRequest, better: str = "psnr", paired: bool = True) -> None:
         self._run, self._progress = run, request.progress
         self._warn, self._curves_failed = request.warn, False
         self._score = better.removeprefix("-")
-        self.health = Health(request.warn, run.config, better)
+        self.health = Health(request.warn, run.config, better, paired=paired)
         self._events = Events(run.folder / "events", warn=request.warn)
 
     def begin(self, start: int) -> None:

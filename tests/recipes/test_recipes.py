@@ -70,6 +70,8 @@ def test_run_folder_and_saved_model(task, photos, tmp_path):
         "samples",
         "model.safetensors",
         "best.safetensors",
+        "curves.png",
+        "events",
     }
     assert [p.name for p in sorted((folder / "samples").iterdir())] == ["0000002.png", "0000004.png"]
     sheet = cv2.imread(str(folder / "samples/0000004.png"))

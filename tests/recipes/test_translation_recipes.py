@@ -68,6 +68,10 @@ def test_resumed_run_equals_unbroken_one_bit_for_bit(task, folders, tmp_path):
     whole, parts = (
         torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "parts")
     )
+    for state in (whole, parts):
+        state.pop(
+            "health"
+        )  # it has seen other averages: those of steps since the last log line end at a stop
     assert whole["step"] == 6 and len(whole) > 6
     assert same(whole, parts)
     if task == "cyclegan":
