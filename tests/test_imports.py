@@ -35,8 +35,9 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     **dict.fromkeys(["legacy", "pool", "upscalers", "interpolation"], (2, TOOLS)),
     **dict.fromkeys(["layouts", "datacheck"], (2, ARRAYS | {"PIL"})),
     "board": (2, TOOLS),
-    **dict.fromkeys(["pipelines", "superres"], (3, TOOLS)),
+    **dict.fromkeys(["pipelines", "superres", "colors"], (3, TOOLS)),
     "settings": (1, set()),
+    "colors": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
     **dict.fromkeys(["engine", "inference", "preview", "recipes"], (4, TOOLS)),
     **dict.fromkeys(

@@ -1,8 +1,16 @@
 """Train a grey-to-colour net: L of a photograph in, its a and b out (Lab).
 
 The nets are ResNet18 encoders with a straight-line or a U-Net decoder (facts in ``models/colorizer.py``).
-The loss is the squared error of a and b. With ``saturated`` above 0, saturated pixels weigh more (the idea of
-Zhang et al. 2016, section 2.2, to rebalance by the rarity of colours): livelier, and more often wrong.
+
+``schedule=plain``: the squared error of a and b. With ``saturated`` above 0, saturated pixels weigh more (the
+idea of Zhang et al. 2016, section 2.2, to rebalance by the rarity of colours): livelier, more often wrong.
+
+``schedule=gan``: beside that error, a patch critic of L, a and b (32x32 answers for 256 px), WGAN-GP unless
+asked otherwise, as in ChromaGAN (Vitoria et al. 2020), and the perceptual, style and TV losses.
+
+``schedule=nogan``: DeOldify's order. First the generator alone on pixels and features, then the critic alone
+on what the generator makes of the photographs, then both for a short while, with a snapshot every
+``sample_every`` steps to choose from: the best colours come shortly before the first glitches.
 """
 
 from __future__ import annotations
@@ -11,27 +19,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gantool import data, training
+from gantool import colors, data, losses, percept, training
+from gantool.errors import UsageError
 from gantool.loading import save_model
 from gantool.models.colorizer import ResNetStraight, ResNetUNet, gray_first_conv
-from gantool.ops.color import join_lab
+from gantool.models.pix2pix import NLayerDiscriminator, initialise
+from gantool.ops.color import lab_to_rgb
 from gantool.settings import param
-from gantool.training import Ema, Loop, TrainRequest
+from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 
 NETS = {"unet": ResNetUNet, "straight": ResNetStraight}
-
 LAYOUTS = ("photos",)
+FEATURES = ("relu1_2", "relu2_2", "relu3_4", "relu4_4")  # of the style loss
 
 
 @dataclass
-class Config:
+class Config(GameConfig):
     """Parameters of ``gantool train --task colorize``."""
 
+    schedule: str = param("plain", "plain, gan or nogan")
     net: str = param("unet", "decoder: unet or straight")
     batch: int = param(16, "pictures per step", low=1)
     crop: int = param(160, "side of a training crop, px; a multiple of 32", low=32)
@@ -46,6 +56,16 @@ class Config:
     )
     dropout: float = param(0.3, "share of the U-Net's bridge channels dropped in training", low=0, high=0.9)
     ema: float = param(0.998, "decay of the averaged weights", low=0, high=1)
+    gan: str = param("wgangp", "vanilla, lsgan, hinge, wgan (clipped weights) or wgangp")
+    adversarial: float = param(1e-3, "weight of the critic's answer, when the critic plays", low=0)
+    percept: float = param(0.0, "weight of the perceptual distance", low=0)
+    style: float = param(0.0, "weight of the Gram matrices' distance", low=0)
+    tv: float = param(0.0, "weight of the total variation of a and b", low=0)
+    ndf: int = param(64, "channels of the critic's first layer", low=1)
+    critic_lr: float = param(2e-4, "the critic's learning rate", low=1e-8)
+    pretrain: float = param(0.7, "nogan: share of steps for the generator alone", low=0, high=1)
+    judging: float = param(0.15, "nogan: share of steps for the critic alone, after that", low=0, high=1)
+    gan_lr: float = param(0.1, "nogan: factor on lr when both play", low=0, high=1)
     init: str = param("", "a ResNet18 or earlier colorizer file to start from; what does not fit starts anew")
     holdout: int = param(64, "photographs kept out of training, for samples and scores", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
@@ -57,39 +77,89 @@ def train(request: TrainRequest) -> Path:
     run, config = training.open_run(request, Config, lambda c: 50_000, found, fabric)
     share = training.share_of(fabric, config.batch, request.accumulate)
     kept_out, paths = data.split(found, config.holdout, run.seed)
-    photos = data.photos(paths, lambda image: _shrink(image, config))
+    photos = data.photos(paths, lambda image: colors.shrink(image, config.crop))
     training.seed_step(run.seed, 0)
-    net = _build(config)
+    net, game = _build(config), Game(config)
     if config.init and not run.resumed:
         request.say(training.start_from(net, config.init, _gray_input))
     ema = Ema(net, config.ema)
     optimizer = torch.optim.AdamW(_groups(net, config.decay), lr=config.lr, betas=(0.9, 0.99))
     model, optimizer = training.set_up(fabric, request, net, optimizer)
     ema.to(fabric.device)
-    held = [lab for lab in (_held(p, config) for p in kept_out) if lab is not None]
+    parts = {"net": net, "ema": ema, "optimizer": optimizer}
+    if config.schedule != "plain":
+        norm = "none" if config.gan in ("wgan", "wgangp") else "instance"
+        critic = game.prepare(initialise(NLayerDiscriminator(3, config.ndf, norm=norm, bias=True, head=3)))
+        d_optimizer = training.adam(critic, config.critic_lr)
+        d_model, d_optimizer = training.set_up(fabric, request, critic, d_optimizer)
+        ask = training.judge(fabric, d_model, critic)
+        parts |= {"critic": critic, "critic_optimizer": d_optimizer}
+    eye = percept.load(fabric.device) if config.percept or config.style else None
+    held = [lab for lab in (colors.held(p, config.crop) for p in kept_out) if lab is not None]
 
     def sample(done: int) -> dict[str, float]:
         with ema.applied(net):
-            return _sample(net, held, run.sheet(done), fabric.device)
+            scores = colors.sample(net, held, run.sheet(done), fabric.device)
+        if config.schedule == "nogan" and phase_of(done - 1, run.steps, config) == "both":
+            _export(run.folder / "snapshots" / f"{done:07d}.safetensors", run, config, ema.state)
+        return scores
 
     def export(path: Path) -> None:
         _export(path, run, config, ema.state)
 
-    parts = {"net": net, "ema": ema, "optimizer": optimizer}
     loop = Loop(run, request, fabric, config.batch, parts, sample, export)
     request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
-    dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed, share)
+
+    def crop(item: tuple[np.ndarray, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        return colors.crop(item, rng, config.crop, config.old)
+
+    dataset = data.Steps(photos, crop, config.batch, run.seed, share)
     feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
     for step in loop:
-        training.set_lr(optimizer, config.lr * training.cosine(step, run.steps, warmup=200))
+        phase = phase_of(step, run.steps, config)
+        factor = training.cosine(step, run.steps, warmup=200)
+        together = config.gan_lr if config.schedule == "nogan" and phase == "both" else 1.0
+        training.set_lr(optimizer, config.lr * factor * together)
         batch = cutmix(next(feed), config.mix, data.step_rng(run.seed, 4, step, share[0]))
+        batch = fabric.to_device(batch)
+
+        if phase != "pixels":  # the critic: real colours against guessed ones, on the same lightness
+            d_optimizer.zero_grad(set_to_none=True)
+            for (light, ab), last in training.micro_batches(batch, request.accumulate):
+                with torch.no_grad():
+                    guess = model(training.channels_last(light)).float()
+                real, fake = judged(light, ab), judged(light, guess)
+                with fabric.no_backward_sync(d_model, enabled=not last):
+                    real_answer, fake_answer = d_model(real).float(), d_model(fake).float()
+                    d_loss = game.critic(real_answer, fake_answer)
+                    penalty = game.penalty(critic, real, fake)
+                    fabric.backward((d_loss if penalty is None else d_loss + penalty) / request.accumulate)
+                loop.report(step, d=d_loss, d_accuracy=game.accuracy(real_answer, fake_answer))
+            d_optimizer.step()
+            game.after_step(critic)
+        if phase == "critic":
+            continue
+
         optimizer.zero_grad(set_to_none=True)
-        for (light, ab), last in training.micro_batches(fabric.to_device(batch), request.accumulate):
+        for (light, ab), last in training.micro_batches(batch, request.accumulate):
             with fabric.no_backward_sync(model, enabled=not last):
                 guess = model(training.channels_last(light)).float()
-                loss = chroma_loss(guess, ab, config.saturated)
-                fabric.backward(loss / request.accumulate)
-            loop.report(step, loss=loss)
+                terms = {"loss": chroma_loss(guess, ab, config.saturated)}
+                total = terms["loss"]
+                if phase == "both":
+                    with training.frozen(critic):
+                        terms["g"] = game.generator(ask(judged(light, guess)).float())
+                    total = total + config.adversarial * terms["g"]
+                if config.tv:
+                    terms["tv"] = losses.total_variation(guess / 110)
+                    total = total + config.tv * terms["tv"]
+                if eye is not None:
+                    with fabric.autocast():
+                        seen = seen_losses(eye, light, guess, ab, config)
+                    total = total + sum(getattr(config, name) * value for name, value in seen.items())
+                    terms |= seen
+                fabric.backward(total / request.accumulate)
+            loop.report(step, **terms)
         if loop.due(step):
             loop.report(step, grad_norm=training.grad_norm(fabric, net))
         optimizer.step()
@@ -97,6 +167,35 @@ def train(request: TrainRequest) -> Path:
     for path in photos.bad:
         request.warn(f"left out: {path} (unreadable or smaller than a crop)")
     return run.model
+
+
+def phase_of(step: int, steps: int, config: Config) -> str:
+    """Who learns at a step: "pixels" (the generator without the critic), "critic" (it alone), or "both"."""
+    if config.schedule != "nogan":
+        return "pixels" if config.schedule == "plain" else "both"
+    done = step / max(1, steps)
+    if done < config.pretrain:
+        return "pixels"
+    return "critic" if done < config.pretrain + config.judging else "both"
+
+
+def judged(light: Tensor, ab: Tensor) -> Tensor:
+    """What the critic sees: (N,3,H,W) of L, a and b, each about in [-1,1]. ``light``: L / 100."""
+    return training.channels_last(torch.cat((light * 2 - 1, ab / 110), 1))
+
+
+def seen_losses(
+    eye: percept.PerceptNet, light: Tensor, guess: Tensor, ab: Tensor, config: Config
+) -> dict[str, Tensor]:
+    """Perceptual distance and style loss of guessed and true colours, those that have a weight."""
+    ours, theirs = (lab_to_rgb(torch.cat((light * 100, c), 1)).clamp(0, 1) for c in (guess, ab))
+    found = {}
+    if config.percept:
+        found["percept"] = eye(ours, theirs).mean()
+    if config.style:
+        features = [list(eye.features(x, FEATURES).values()) for x in (ours, theirs)]
+        found["style"] = losses.style_loss(features[0], features[1])
+    return found
 
 
 def chroma_loss(guess: Tensor, ab: Tensor, saturated: float) -> Tensor:
@@ -136,8 +235,8 @@ def cutmix(parts: Sequence[Tensor], share: float, rng: np.random.Generator) -> l
 
 
 def _build(config: Config) -> nn.Module:
-    from gantool.errors import UsageError
-
+    if config.schedule not in ("plain", "gan", "nogan"):
+        raise UsageError(f"no schedule called '{config.schedule}'", remedy="Known: plain, gan, nogan")
     if config.net not in NETS:
         raise UsageError(f"no decoder called '{config.net}'", remedy=f"Known: {', '.join(NETS)}")
     if config.crop % 32:
@@ -160,90 +259,8 @@ def _gray_input(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def _shrink(image: np.ndarray, config: Config) -> tuple[np.ndarray] | None:
-    """Keep at most two crops of short side in memory; None if the photo is smaller than a crop."""
-    short = min(image.shape[:2])
-    if short < config.crop:
-        return None
-    factor = 2 * config.crop / short
-    if factor < 1:
-        size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return (image,)
-
-
-def _lab(image: np.ndarray) -> np.ndarray:
-    """uint8 RGB (H,W,3) -> float32 Lab (H,W,3)."""
-    return cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-
-
-def _crop(
-    item: tuple[np.ndarray, ...], rng: np.random.Generator, config: Config
-) -> tuple[np.ndarray, np.ndarray]:
-    """A random square at a random scale -> L/100 (1,h,w) and ab (2,h,w)."""
-    (image,) = item
-    short = min(image.shape[:2])
-    side = int(rng.integers(config.crop, short + 1))
-    top = int(rng.integers(image.shape[0] - side + 1))
-    left = int(rng.integers(image.shape[1] - side + 1))
-    square = cv2.resize(
-        image[top : top + side, left : left + side], (config.crop, config.crop), interpolation=cv2.INTER_AREA
-    )
-    (square,) = data.augment((square,), rng, turn=False)
-    lab = _lab(square)
-    light = lab[..., 0] / 100
-    if rng.random() < config.old:
-        light = _age(light, rng)
-    return np.ascontiguousarray(light[None], np.float32), np.ascontiguousarray(
-        lab[..., 1:].transpose(2, 0, 1)
-    )
-
-
-def _age(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another gamma and contrast, a little blur, grain: what an old print did to lightness in [0,1]."""
-    light = np.clip(light, 0, 1) ** rng.uniform(0.7, 1.4)
-    low, high = rng.uniform(0, 0.12), rng.uniform(0.85, 1)
-    light = low + light * (high - low)
-    if rng.random() < 0.5:
-        light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 1.2))
-    grain = rng.normal(0, rng.uniform(0, 0.03), light.shape)
-    return np.clip(light + grain, 0, 1).astype(np.float32)
-
-
-def _held(path: Path, config: Config) -> np.ndarray | None:
-    """Centre square of a held-out photo at training size, as Lab (H,W,3)."""
-    image = data.read_rgb(path)
-    if image is None or min(image.shape[:2]) < config.crop:
-        return None
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = image[top : top + side, left : left + side]
-    return _lab(cv2.resize(square, (config.crop, config.crop), interpolation=cv2.INTER_AREA))
-
-
-@torch.no_grad()
-def _sample(net: nn.Module, held: Sequence[np.ndarray], path: Path, device: torch.device) -> dict[str, float]:
-    """Write rows of (grey, ours, truth); return PSNR over RGB (dB), that of grey, and colourfulness."""
-    if not held:
-        return {}
-    lab = torch.stack([torch.from_numpy(h.transpose(2, 0, 1).copy()) for h in held]).to(device)
-    light, ab = lab[:, :1], lab[:, 1:]
-    guess = torch.cat([net(part / 100) for part in light.split(8)]).float()
-    gray, ours, truth = (join_lab(light, c) for c in (ab * 0, guess, ab))
-    training.save_grid(
-        path, [[training.to_image(t[i]) for t in (gray, ours, truth)] for i in range(min(8, len(held)))]
-    )
-
-    def psnr(x: Tensor) -> float:
-        return float((-10 * ((x - truth) ** 2).mean((1, 2, 3)).clamp_min(1e-10).log10()).mean())
-
-    red, green, blue = (ours * 255).unbind(1)
-    axes = torch.stack((red - green, (red + green) / 2 - blue), 1).flatten(2)
-    colorful = axes.std(2).square().sum(1).sqrt() + 0.3 * axes.mean(2).square().sum(1).sqrt()
-    return {"psnr": psnr(ours), "psnr_gray": psnr(gray), "colorfulness": float(colorful.mean())}
-
-
 def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tensor]) -> None:
+    path.parent.mkdir(exist_ok=True)
     unet = config.net == "unet"
     row = training.trained_row(
         run,
@@ -253,6 +270,6 @@ def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tens
         multiple=32 if unet else 8,
         dtypes=("bf16",),
         color="lab",
-        summary=f"trained by gantool train --task colorize ({config.net})",
+        summary=f"trained by gantool train --task colorize ({config.net}, {config.schedule})",
     )
     save_model(path, state, row, half=True)

@@ -108,6 +108,46 @@ def test_upscaler_starts_from_another_scale(photos, tmp_path):
     assert any("9 of 11 tensors taken" in line for line in said)
 
 
+@pytest.mark.parametrize("schedule", ["gan", "nogan"])
+def test_adversarial_schedules_resume_bit_for_bit(schedule, photos, tmp_path):
+    settings = SMALL["colorize"] | {"schedule": schedule, "ndf": "4", "tv": "0.1", "percept": "0.1"}
+    settings |= {"style": "1", "pretrain": "0.34", "judging": "0.34"}
+    run("colorize", photos, tmp_path / "whole", steps=6, settings=settings, sample_every=6)
+    run("colorize", photos, tmp_path / "parts", steps=6, settings=settings, stop_after=3, sample_every=6)
+    run("colorize", photos, tmp_path / "parts", resume=tmp_path / "parts", settings={}, sample_every=6)
+    a = torch.load(tmp_path / "whole/last.ckpt", weights_only=True)
+    b = torch.load(tmp_path / "parts/last.ckpt", weights_only=True)
+    for part in ("net", "ema", "critic"):
+        assert all(torch.equal(a[part][k], b[part][k]) for k in a[part])
+    fresh = torch.load(tmp_path / "whole/last.ckpt", weights_only=True)["critic"]
+    assert all(torch.isfinite(v).all() for v in fresh.values())
+    assert (tmp_path / "whole/snapshots").exists() == (schedule == "nogan")
+
+
+def test_nogan_plays_in_three_turns():
+    config = colorize.Config(schedule="nogan", pretrain=0.5, judging=0.2)
+    turns = [colorize.phase_of(step, 10, config) for step in range(10)]
+    assert turns == ["pixels"] * 5 + ["critic"] * 2 + ["both"] * 3
+    assert colorize.phase_of(0, 10, colorize.Config(schedule="gan")) == "both"
+    assert colorize.phase_of(9, 10, colorize.Config()) == "pixels"
+
+
+def test_the_critic_of_colours_answers_for_32_by_32_places():
+    from gantool.models.pix2pix import NLayerDiscriminator
+
+    assert NLayerDiscriminator(3, 4, norm="none", head=3)(torch.zeros(1, 3, 256, 256)).shape[-2:] == (32, 32)
+
+
+def test_cutmix_pastes_the_same_rectangle_everywhere():
+    rng = np.random.default_rng(0)
+    light = torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 1, 8, 8)
+    mixed, twin = colorize.cutmix([light, light * 10], 1.0, rng)
+    assert torch.equal(mixed * 10, twin) and (mixed != light).any()
+    for i in range(4):
+        assert set(mixed[i].unique().tolist()) <= {float(i), float((i + 1) % 4)}
+    assert torch.equal(colorize.cutmix([light], 0.0, rng)[0], light)
+
+
 def test_chroma_loss_weighs_saturated_pixels_more():
     ab = torch.zeros(1, 2, 1, 2)
     ab[0, :, 0, 1] = 40.0
