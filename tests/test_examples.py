@@ -49,7 +49,7 @@ def shell(tmp_path):
 
 
 def test_each_example_is_tested():
-    tested = {"colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh"}
+    tested = {"colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh", "translate-your-pairs.sh"}
     tested |= {"make_clip.py", "old-film.mp4", "photo.jpg"}
     assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == tested
 
@@ -93,7 +93,21 @@ def test_train_your_own(shell):
         assert made.size == (48, 32)
 
 
-@pytest.mark.parametrize("script", ["colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh"])
+def test_translate_your_pairs(shell):
+    for side in ("A", "B"):
+        for number in range(4):
+            cli_kit.photo(shell.work / f"pairs/{side}/{number}.png", 48, 40, gray=False)
+    cli_kit.photo(shell.work / "city.png", 50, 41, gray=False)
+    done = shell("translate-your-pairs.sh", "pairs", "city.png", STEPS="2", SIZE="32", NGF="4")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["pix2pix-check.png", "run/model.safetensors", "city.translate.png"]
+    with Image.open(shell.work / "city.translate.png") as made:
+        assert made.size == (50, 41)
+
+
+@pytest.mark.parametrize(
+    "script", ["colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh", "translate-your-pairs.sh"]
+)
 def test_scripts_say_what_they_want(shell, script):
     done = shell(script)
     assert done.returncode != 0 and done.stderr

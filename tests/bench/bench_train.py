@@ -3,8 +3,9 @@
     python tests/bench/bench_train.py [--size 256] [--ngf 64] [--batch 1 4] [--steps 6] [--device cpu]
 
 The plain loop is what pytorch-CycleGAN-and-pix2pix does at a step, on the same architectures: float32, the
-default memory order, Adam; data are in memory already. Ours is ``gantool train`` itself with all it does: pictures
-read and cropped, EMA, log. Both run in turns in one process; a ratio above 1 means that gantool is quicker.
+default memory order, Adam; data are in memory already. Ours is ``gantool train`` itself with all it does:
+pictures read and cropped, EMA, log. Both run in turns in one process; a ratio above 1 means that gantool is
+quicker.
 With ``--original FILE``, the plain loop takes its nets from that program's ``models/networks.py``.
 """
 
