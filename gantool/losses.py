@@ -125,13 +125,13 @@ def _gradients(critic: Critic, x: Tensor) -> Tensor:
     return gradient.flatten(1)
 
 
-def gradient_penalty(
+def gradient_norms(
     critic: Critic, real: Tensor, fake: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    """E (|grad D(x^)| - 1)^2 at random points x^ between real and fake, to be weighted by 10.
+    """|grad D(x^)| at a random point x^ between each real and fake picture, (N,).
 
     WGAN-GP, Gulrajani et al. 2017 (1704.00028): one random share per picture, the norm over all
-    of its pixels and channels, both sides of 1 penalised.
+    of its pixels and channels.
 
     Args:
         critic: (N,C,H,W) -> answers, one or more for each picture; a condition is bound by the caller. Give
@@ -144,8 +144,17 @@ def gradient_penalty(
     shares = [real.shape[0]] + [1] * (real.ndim - 1)
     share = torch.rand(shares, generator=generator, device=real.device)
     between = torch.lerp(fake.detach().float(), real.detach().float(), share)
-    norms = torch.linalg.vector_norm(_gradients(critic, between), dim=1)
-    return (norms - 1).square().mean()
+    return torch.linalg.vector_norm(_gradients(critic, between), dim=1)
+
+
+def gradient_penalty(
+    critic: Critic, real: Tensor, fake: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """E (|grad D(x^)| - 1)^2, both sides of 1 penalised, to be weighted by 10.
+
+    Equation 3 of WGAN-GP (1704.00028). Arguments: :func:`gradient_norms`.
+    """
+    return (gradient_norms(critic, real, fake, generator) - 1).square().mean()
 
 
 def r1_penalty(critic: Critic, real: Tensor) -> Tensor:

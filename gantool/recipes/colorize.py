@@ -135,6 +135,8 @@ def train(request: TrainRequest) -> Path:
                     penalty = game.penalty(critic, real, fake)
                     fabric.backward((d_loss if penalty is None else d_loss + penalty) / request.accumulate)
                 loop.report(step, d=d_loss, d_accuracy=game.accuracy(real_answer, fake_answer))
+            if loop.due(step):
+                loop.report(step, d_norm=training.grad_norm(fabric, critic), **game.figures(critic))
             d_optimizer.step()
             game.after_step(critic)
         if phase == "critic":
@@ -161,7 +163,7 @@ def train(request: TrainRequest) -> Path:
                 fabric.backward(total / request.accumulate)
             loop.report(step, **terms)
         if loop.due(step):
-            loop.report(step, grad_norm=training.grad_norm(fabric, net))
+            loop.report(step, g_norm=training.grad_norm(fabric, net), lr=config.lr * factor * together)
         optimizer.step()
         ema.update(net, step)
     for path in photos.bad:

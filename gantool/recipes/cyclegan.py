@@ -156,7 +156,7 @@ def train(request: TrainRequest) -> Path:
                 loop.report(step, **terms)
         if loop.due(step):
             norms = [training.grad_norm(fabric, net) for net in (to_b, to_a)]
-            loop.report(step, g_b_norm=norms[0], g_a_norm=norms[1])
+            loop.report(step, g_b_norm=norms[0], g_a_norm=norms[1], lr=config.lr * factor)
         b_optimizer.step()
         a_optimizer.step()
         ema_b.update(to_b, step)
@@ -181,6 +181,8 @@ def train(request: TrainRequest) -> Path:
                 loop.report(step, **{f"d_{side}": d_loss, f"d_{side}_accuracy": accuracy})
                 if penalty is not None:
                     loop.report(step, **{f"penalty_{side}": penalty})
+                if last and loop.due(step):
+                    loop.report(step, **game.figures(critic, side))
         for optimizer, critic in ((d_b_optimizer, critic_b), (d_a_optimizer, critic_a)):
             optimizer.step()
             game.after_step(critic)

@@ -127,7 +127,7 @@ def train(request: TrainRequest) -> Path:
             if penalty is not None:
                 loop.report(step, penalty=penalty)
         if loop.due(step):
-            loop.report(step, d_norm=training.grad_norm(fabric, critic))
+            loop.report(step, d_norm=training.grad_norm(fabric, critic), **game.figures(critic))
         d_optimizer.step()
         game.after_step(critic)
 
@@ -150,7 +150,7 @@ def train(request: TrainRequest) -> Path:
                     fabric.backward(total / request.accumulate)
                 loop.report(step, **terms)
         if loop.due(step):
-            loop.report(step, g_norm=training.grad_norm(fabric, net))
+            loop.report(step, g_norm=training.grad_norm(fabric, net), lr=config.lr * factor)
         g_optimizer.step()
         ema.update(net, step)
     for key in items.bad:

@@ -84,7 +84,8 @@ def train(request: TrainRequest) -> Path:
     dataset = data.Steps(photos, crop, config.batch, run.seed, share)
     feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
     for step in loop:
-        training.set_lr(optimizer, config.lr * training.cosine(step, run.steps, warmup=100))
+        lr = config.lr * training.cosine(step, run.steps, warmup=100)
+        training.set_lr(optimizer, lr)
         optimizer.zero_grad(set_to_none=True)
         batch = fabric.to_device(next(feed))
         for (bad, good), last in training.micro_batches(batch, request.accumulate):
@@ -99,7 +100,7 @@ def train(request: TrainRequest) -> Path:
                 fabric.backward(total / request.accumulate)
             loop.report(step, pixels=pixels)
         if loop.due(step):
-            loop.report(step, grad_norm=training.grad_norm(fabric, net))
+            loop.report(step, grad_norm=training.grad_norm(fabric, net), lr=lr)
         optimizer.step()
         ema.update(net, step)
     for path in photos.bad:

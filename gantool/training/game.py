@@ -41,6 +41,7 @@ class Game:
             raise UsageError(f"no game called '{config.gan}'", remedy=f"Known: {', '.join(_THRESHOLDS)}")
         self.config = config
         self._pair = losses.ADVERSARIAL["wgan" if config.gan == "wgangp" else config.gan]
+        self._gp_norm: Tensor | None = None
 
     def prepare(self, critic: nn.Module) -> nn.Module:
         """The critic with spectral norm, if that was asked for."""
@@ -62,7 +63,9 @@ class Game:
         """
         total: Tensor | None = None
         if self.config.gan == "wgangp" and self.config.gp:
-            total = self.config.gp * losses.gradient_penalty(critic, real, fake)
+            norms = losses.gradient_norms(critic, real, fake)
+            self._gp_norm = norms.detach().mean()
+            total = self.config.gp * (norms - 1).square().mean()
         if self.config.r1:
             r1 = 0.5 * self.config.r1 * losses.r1_penalty(critic, real)
             total = r1 if total is None else total + r1
@@ -72,6 +75,19 @@ class Game:
         """What the game does to the critic's weights after each of its steps."""
         if self.config.gan == "wgan":
             losses.clip_weights(critic, self.config.clip)
+
+    @torch.no_grad()
+    def figures(self, critic: nn.Module, side: str = "") -> dict[str, Tensor]:
+        """What tells whether the game holds, for a log line: the penalty's norm, which should be near 1, or
+        the share of weights that stand at the clipping bound. ``side`` tells several critics apart.
+        """
+        end = f"_{side}" if side else ""
+        if self.config.gan == "wgangp" and self._gp_norm is not None:
+            return {f"gp_norm{end}": self._gp_norm}
+        if self.config.gan == "wgan":
+            weights = torch.cat([p.detach().flatten() for p in critic.parameters()])
+            return {f"clipped{end}": (weights.abs() > 0.999 * self.config.clip).float().mean()}
+        return {}
 
     @torch.no_grad()
     def accuracy(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from gantool.loading import read_state
 from gantool.media.files import atomic
 from gantool.training.run import Run
 
+_MAY_LACK = {"health"}  # of runs that began before it was kept
+
 
 class Ema:
     """Exponential moving average of a net's parameters; its buffers are copied.
@@ -104,7 +106,8 @@ def load_last(run: Run, parts: dict[str, Any]) -> int:
     try:
         state = torch.load(run.last, map_location="cpu", weights_only=True)
         for name, part in parts.items():
-            part.load_state_dict(state[name])
+            if name in state or name not in _MAY_LACK:
+                part.load_state_dict(state[name])
         return int(state["step"])
     except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
         raise InputError(
