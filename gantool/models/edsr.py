@@ -97,7 +97,8 @@ class EDSR(nn.Module):
     def _shifted(self, x: Tensor, by: MeanShift) -> Tensor:
         if not self.shift or by.bias is None:
             return x
-        return F.conv2d(x.float(), by.weight.float(), by.bias.float())
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv2d(x.float(), by.weight.float(), by.bias.float())
 
     @staticmethod
     def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

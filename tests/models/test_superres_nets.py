@@ -133,3 +133,14 @@ def test_other_arguments_that_do_not_exist():
         SRResNet(scale=3)
     with pytest.raises(ValueError, match="before_skip='relu'"):
         SRResNet(before_skip="relu")
+
+
+def test_autocast_does_not_round_the_mean_of_edsr():
+    torch.manual_seed(0)
+    net = EDSR(2, 4, 1).eval()
+    nn.init.zeros_(net.tail[1].weight)
+    nn.init.zeros_(net.tail[1].bias)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        y = net(torch.rand(1, 3, 6, 6) * 255)
+    assert y.dtype == torch.float32
+    assert torch.allclose(y[0, :, 3, 3], torch.tensor([114.444, 111.4605, 103.02]), atol=1e-3)
