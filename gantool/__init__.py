@@ -40,7 +40,14 @@ def __getattr__(name: str) -> Any:
 
 
 def load(
-    task: str, model: str = "auto", *, device: str = "auto", precision: str = "auto", **options: Any
+    task: str,
+    model: str = "auto",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    interpolate: tuple[str, str] | None = None,
+    mix: float = 0.8,
+    **options: Any,
 ) -> Pipeline:
     """A pipeline that can be used many times; fetches the model if ``model`` names one that is not here.
 
@@ -48,6 +55,7 @@ def load(
         task: "colorize", "translate" or "upscale".
         model: as ``--model``: auto, builtin, a name, a path or hf:owner/repo/file.
         device, precision: as on the command line.
+        interpolate, mix: two models instead of ``model``, and how near the net between them is to the second.
         options: those of ``gantool.pipelines.<task>.build`` (``scale``, ``render_size``, ...).
 
     Raises:
@@ -55,21 +63,26 @@ def load(
     """
     from importlib import import_module
 
-    from gantool import catalog, devices, hub, loading
+    from gantool import devices, hub, interpolation, loading
+    from gantool.catalog import load_catalog
     from gantool.errors import UsageError
 
     if task not in _TASKS:
         raise UsageError(f"unknown task '{task}'", remedy=f"Tasks are {', '.join(_TASKS)}")
-    target = devices.pick_device(device)
-    choice = hub.select(
-        model,
-        task,
-        catalog=catalog.load_catalog(),
-        device_class=devices.device_class(target),
-        scale=options.get("scale"),
-    )
-    dtype = devices.pick_dtype(precision, target, choice.row)
-    net, row = loading.load(choice.row, choice.path or hub.fetch(choice.row), target, dtype)
+    if interpolate is not None and model != "auto":
+        raise UsageError("interpolate contradicts model", remedy="Give one or the other")
+    target, scale = devices.pick_device(device), options.get("scale")
+    kind, catalog = devices.device_class(target), load_catalog()
+    if interpolate is None:
+        choice = hub.select(model, task, catalog=catalog, device_class=kind, scale=scale)
+        dtype = devices.pick_dtype(precision, target, choice.row)
+        net, row = loading.load(choice.row, choice.path or hub.fetch(choice.row), target, dtype)
+    else:
+        between = interpolation.select(
+            interpolate, mix, task, catalog=catalog, device_class=kind, scale=scale
+        )
+        dtype = devices.pick_dtype(precision, target, between.row)
+        net, row = between.load(target, dtype)
     build = import_module(f"gantool.pipelines.{task}").build
     return build(net, row, device=target, dtype=dtype, **options)
 

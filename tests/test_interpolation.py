@@ -280,3 +280,17 @@ def test_requests_that_make_no_sense(here, pair, capfd, words, code, message):
     done = call(capfd, "upscale", "photo.png", *words)
     assert done.code == code and message in done.err and "Traceback" not in done.err
     assert sorted(p.name for p in here.iterdir()) == ["photo.png"]
+
+
+def test_the_python_function_takes_two_models_too(pair):
+    import gantool
+
+    image = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    names = str(pair[0]), str(pair[1])
+    between = gantool.load("upscale", interpolate=names, mix=1, precision="fp32", device="cpu")
+    second = gantool.load("upscale", names[1], precision="fp32", device="cpu")
+    assert between.model == "0 a-psnr + 1 b-gan"
+    large = gantool.upscale(image, pipeline=between)
+    assert large.shape == (12, 16, 3) and np.array_equal(large, gantool.upscale(image, pipeline=second))
+    with pytest.raises(UsageError, match="contradicts"):
+        gantool.load("upscale", names[0], interpolate=names)
