@@ -16,6 +16,8 @@ from gantool.ops import flow as optical
 _LOST = 0.3  # mean trust below which the flow has failed and the past is dropped
 _LONGEST_SIDE = 640  # flow is computed at half the frame's size and at most this large
 _SMALLEST_SIDE = 256  # ... but a small frame is not halved below this
+_CAREFUL = 4.0  # times the photometric k, and
+_GAP = 0.5  # px: spread of the misfit there and back that careful trust allows; both rid fast films of ghosts
 _FLASH = 3  # frames: a cut that is undone so soon was a flash or a damaged frame
 
 
@@ -61,10 +63,11 @@ class Pair(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What :meth:`MotionTracker.measure` found out about a pair."""
+    """What :meth:`MotionTracker.measure` found out about a pair. ``held``: mean trust, careful or not."""
 
     flow: np.ndarray
     trust: np.ndarray
+    held: float
     likeness: float
     residual: float
 
@@ -76,10 +79,15 @@ class MotionTracker:
     dear, and it depends on nothing but its pair, so several may run at once.
     """
 
-    def __init__(self, flow: optical.Method = "farneback", photometric: float = 10.0) -> None:
-        """``photometric``: k of exp(-k d^2)."""
+    def __init__(
+        self, flow: optical.Method = "farneback", photometric: float = 10.0, careful: bool = False
+    ) -> None:
+        """``photometric``: k of exp(-k d^2). ``careful``: for what shows every edge that is out of place;
+        trust only what fits to a fraction of a pixel, nowhere near what does not.
+        """
         self._method: optical.Method = flow
         self._photometric = photometric
+        self._careful = careful
         self._frame: np.ndarray | None = None
         self._gray: np.ndarray | None = None  # of the last frame, at the flow's size
         self._before: np.ndarray | None = None  # of the last frame before the latest cut
@@ -114,31 +122,47 @@ class MotionTracker:
         usual = float(np.mean(self._residuals)) if self._residuals else 0.0
         self._residuals = [*self._residuals[-1:], found.residual]
         cut = found.likeness < 0.55 and found.residual > 10 and found.residual > 2.5 * usual
-        flow, trust = found.flow, found.trust
-        if not cut and float(trust.mean()) < _LOST:
-            flow, trust = self._at_rest(gray, previous)
-        if not cut and float(trust.mean()) >= _LOST:
+        flow, trust, held = found.flow, found.trust, found.held
+        if not cut and held < _LOST:
+            flow, trust, held = self._at_rest(gray, previous)
+        if not cut and held >= _LOST:
             return Motion(flow, trust)
         before, recent = self._before, self._since_cut <= _FLASH
         self._before, self._since_cut = previous, 0
         self._residuals = []
         if before is not None and recent:
             back = self._measure(gray, before)
-            if back.likeness > 0.8 and float(back.trust.mean()) >= _LOST:
+            if back.likeness > 0.8 and back.held >= _LOST:
                 return Motion(back.flow, back.trust, resumed=True)
         return Motion(cut=cut)
 
-    def _at_rest(self, gray: np.ndarray, earlier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(flow, trust) that say "nothing moves": for frames too empty or too dark to see motion in."""
-        trust = np.zeros(gray.shape, np.float32)
-        if _alike(gray, earlier)[1] < 4:
-            trust = self._same(gray, earlier)
-        return np.zeros((*gray.shape, 2), np.float32), trust
+    def _at_rest(self, gray: np.ndarray, earlier: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """(flow, trust, its mean) that say "nothing moves": for frames too empty or dark to see motion in."""
+        flow = np.zeros((*gray.shape, 2), np.float32)
+        if _alike(gray, earlier)[1] >= 4:
+            return flow, np.zeros(gray.shape, np.float32), 0.0
+        return flow, *self._trust(gray, earlier)
 
-    def _same(self, gray: np.ndarray, fetched: np.ndarray) -> np.ndarray:
-        """exp(-k d^2) of two grey frames."""
-        difference = cv2.subtract(gray, fetched, dtype=cv2.CV_32F) / 255
-        return np.exp(-self._photometric * difference**2)
+    def _trust(
+        self,
+        gray: np.ndarray,
+        fetched: np.ndarray,
+        agreed: np.ndarray | float = 1.0,
+        gap: np.ndarray | float = 0.0,
+    ) -> tuple[np.ndarray, float]:
+        """The weight of the past, and the mean of what it is without care, by which flow is judged.
+
+        ``agreed``: (h,w), where flow is believed; ``gap``: how far it disagrees there and back, px^2.
+        """
+        difference = (cv2.subtract(gray, fetched, dtype=cv2.CV_32F) / 255) ** 2
+        trust = agreed * np.exp(-self._photometric * difference)
+        held = float(trust.mean())
+        if self._careful:
+            # What lies beside a misfit is suspect too: an edge reaches further than the pixels that show it.
+            near = cv2.blur(difference, (3, 3))
+            trust = agreed * np.exp(-_CAREFUL * self._photometric * near - gap / (2 * _GAP**2))
+            trust = cv2.erode(trust, np.ones((3, 3), np.uint8))
+        return trust, held
 
     def _measure(self, gray: np.ndarray, earlier: np.ndarray) -> Measured:
         """Flow, trust, and two figures that tell a cut.
@@ -149,16 +173,17 @@ class MotionTracker:
         """
         backward = optical.estimate(gray, earlier, self._method)
         forward = optical.estimate(earlier, gray, self._method)
+        gap = optical.disagreement(backward, forward) if self._careful else 0.0
         agreed = optical.consistent(backward, forward)
         if self._method == "farneback":
             # After the test: in a flat region both directions may borrow from different neighbours.
             backward = optical.mend_flat(backward, gray, earlier)
             agreed &= optical.inside(backward)
         fetched = optical.follow(earlier, backward)
-        trust = agreed * self._same(gray, fetched)
-        trust = cv2.GaussianBlur(trust, (0, 0), 1.0)  # a hard edge would be seen in the colour
+        trust, held = self._trust(gray, fetched, agreed, gap)
+        trust = cv2.GaussianBlur(trust, (0, 0), 1.0)  # a hard edge would be seen in the result
         likeness, residual = _alike(gray, fetched)
-        return Measured(backward, trust, likeness, residual)
+        return Measured(backward, trust, held, likeness, residual)
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

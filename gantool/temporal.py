@@ -8,8 +8,8 @@ earlier, and the layer that was shown there is mixed into the new one:
 with s the strength and w, per pixel, how far the flow can be trusted: forward and backward flow agree
 (Sundaram 2010) and the source looks the same at both ends, exp(-k d^2) with d the grey difference in [0,1].
 The layer is what the task adds to the picture (chroma, detail) where there is such a thing, so the source's
-own sharpness and grain are untouched; translate, which makes the picture anew, has it blended whole ("rgb").
-At a scene cut the filter starts afresh.
+own sharpness and grain are untouched; translate, which makes the picture anew, has it blended whole ("rgb"),
+where flow is trusted with more care. At a scene cut the filter starts afresh.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class TemporalFilter:
         options = options or TemporalOptions()
         self.kind: Kind = kind
         self.strength = _STRENGTH[kind] if options.strength is None else options.strength
-        self._tracker = MotionTracker(options.flow, _PHOTOMETRIC[kind])
+        self._tracker = MotionTracker(options.flow, _PHOTOMETRIC[kind], careful=kind == "rgb")
         self._last: Tensor | None = None  # what was shown last, kept in float
         self._before: Tensor | None = None  # what was shown last before the latest cut
 

@@ -20,9 +20,9 @@ def test_repeats_are_told_byte_by_byte():
     assert not is_repeat(frame, frame[1:]) and not is_repeat(frame, None)
 
 
-def cuts(frames, method="farneback") -> list[int]:
+def cuts(frames, method="farneback", careful=False) -> list[int]:
     """Where the past is dropped, for whatever reason."""
-    tracker = MotionTracker(method)
+    tracker = MotionTracker(method, careful=careful)
     motions = [tracker.next(frame) for frame in frames]
     return [t for t, motion in enumerate(motions) if t and motion.flow is None and not motion.repeat]
 
@@ -50,10 +50,33 @@ def shots(kind: str) -> list[np.ndarray]:
     return [still.copy() for _ in range(4)]
 
 
+@pytest.mark.parametrize("careful", [False, True])
 @pytest.mark.parametrize("method", optical.METHODS)
 @pytest.mark.parametrize("kind", ["pan", "zoom", "grain", "grain on flat", "exposure", "fade", "still"])
-def test_what_is_not_a_cut(kind, method):
-    assert cuts(shots(kind), method) == []
+def test_what_is_not_a_cut(kind, method, careful):
+    assert cuts(shots(kind), method, careful) == []
+
+
+@pytest.mark.parametrize("method", optical.METHODS)
+def test_careful_trust_leaves_a_moving_thing_s_surroundings_alone_and_the_rest_as_it_is(method):
+    """A square crosses a still scene: the past is kept far from it, and not where it was or is."""
+    rng = np.random.default_rng(0)
+    patch = rng.integers(0, 256, (40, 40, 1), dtype=np.uint8).repeat(3, 2)
+    trackers = {careful: MotionTracker(method, 50.0, careful) for careful in (False, True)}
+    for t in range(2):
+        frame = view(scene(1))
+        frame[50:90, 40 + 24 * t : 80 + 24 * t] = patch
+        trust = {careful: tracker.next(frame).trust for careful, tracker in trackers.items()}
+    assert trust[False] is not None and trust[True] is not None
+    height, width = trust[True].shape
+    scale = width / frame.shape[1]
+    near = np.zeros((height, width), bool)
+    near[round(44 * scale) : round(96 * scale), round(34 * scale) : round(110 * scale)] = True
+    far = np.ones((height, width), bool)
+    far[: round(120 * scale), : round(150 * scale)] = False
+    assert trust[True][far].mean() > 0.9
+    assert trust[True][near].mean() < 0.6 * trust[False][near].mean()
+    assert (trust[True] <= trust[False] + 0.05).all()
 
 
 @pytest.mark.parametrize("method", optical.METHODS)

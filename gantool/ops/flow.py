@@ -131,11 +131,20 @@ def consistent(backward: np.ndarray, forward: np.ndarray) -> np.ndarray:
     True where |w + w~|^2 < 0.01 (|w|^2 + |w~|^2) + 0.5, with w the backward flow and w~ the forward flow
     at x + w, and x + w :func:`inside` the picture.
     """
-    grid_x, grid_y = _targets(backward)
-    returned = cv2.remap(forward, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    gap = backward + returned
+    returned = _fetched(forward, backward)
     bound = 0.01 * (_square(backward) + _square(returned)) + 0.5
-    return (_square(gap) < bound) & inside(backward)
+    return (_square(backward + returned) < bound) & inside(backward)
+
+
+def disagreement(backward: np.ndarray, forward: np.ndarray) -> np.ndarray:
+    """How far from the start going back and forth again ends, |w + w~|^2 in px^2: float32 (H,W)."""
+    return _square(backward + _fetched(forward, backward))
+
+
+def _fetched(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
+    """The forward flow at the places that the backward flow points to."""
+    grid_x, grid_y = _targets(backward)
+    return cv2.remap(forward, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def inside(flow: np.ndarray) -> np.ndarray:
