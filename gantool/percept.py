@@ -43,8 +43,9 @@ class PerceptNet(nn.Module):
 
     def __init__(self, net: nn.Module, name: str, notice: str = "") -> None:
         super().__init__()
-        self.net = net.eval().requires_grad_(False)
+        self.net = net.requires_grad_(False)
         self.name, self.notice = name, notice
+        self.eval()
 
     def features(self, x: Tensor, layers: Sequence[str] = tuple(LAYERS)) -> dict[str, Tensor]:
         """Activations by name, for the losses of features and of styles in :mod:`gantool.losses`.

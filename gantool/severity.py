@@ -3,7 +3,7 @@
 Nobody has to be asked for these orders: more damage is worse (the idea of RankIQA, Liu et al. 2017,
 1707.08347); a photograph that is a pixel further to the left, or a little brighter, looks better than
 one that is blurred or blocky by as much squared error (Wang & Bovik 2009, "Mean squared error: love it or
-leave it?"); and other film grain looks more like the film than no grain does, at twice the squared error.
+leave it?"); and other grain or detail looks more like the picture than none does, at twice the squared error.
 
 Pictures are float32 RGB (H,W,3) in [0,1], and so are results.
 """
@@ -30,10 +30,10 @@ def blur(image: Image, severity: float, rng: np.random.Generator) -> Image:
 
 
 def noise(image: Image, severity: float, rng: np.random.Generator) -> Image:
-    """Gaussian noise, sigma 2 to 70 of 255; grey for one picture in three."""
+    """Gaussian noise, sigma 3 to 70 of 255; grey for one picture in three."""
     channels = 1 if rng.random() < 1 / 3 else 3
     grain = rng.normal(0, 1, (*image.shape[:2], channels)).astype(np.float32)
-    return np.clip(image + grain * _between(2, 70, severity) / 255, 0, 1)
+    return np.clip(image + grain * _between(3, 70, severity**0.7) / 255, 0, 1)
 
 
 def jpeg(image: Image, severity: float, rng: np.random.Generator) -> Image:
@@ -120,12 +120,14 @@ def relit(image: Image, rng: np.random.Generator) -> Image:
 def ordered(image: Image, rng: np.random.Generator) -> tuple[Image, Image, Image]:
     """(reference, nearer, further): of three pictures made from one, which two look more alike."""
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.25:
         return more_of_the_same(image, rng)
-    if kind < 0.6:
+    if kind < 0.65:
         return more_of_another(image, rng)
-    if kind < 0.9:
+    if kind < 0.85:
         return harmless_and_harmful(image, rng)
+    if kind < 0.95:
+        return other_detail_and_none(image, rng)
     return other_grain_and_none(image, rng)
 
 
@@ -139,13 +141,14 @@ def more_of_the_same(image: Image, rng: np.random.Generator) -> tuple[Image, Ima
 
 
 def more_of_another(image: Image, rng: np.random.Generator) -> tuple[Image, Image, Image]:
-    """A little of one distortion and evidently more of another.
+    """A little of one distortion and evidently more of another; half of the time two of the common ones.
 
-    The scales above are only roughly those of the eye, after the levels that KADID-10k (Lin et al. 2019)
-    chose for its distortions, hence the wide gap.
+    The scales above are only roughly those of the eye: blurs, noise and JPEG of one severity were made about
+    as annoying as each other, after the levels of KADID-10k (Lin et al. 2019); hence the gap.
     """
-    first, second = (HARMFUL[str(name)] for name in rng.choice(list(HARMFUL), 2, replace=False))
-    gap = rng.uniform(0.4, 0.8)
+    names = ["blur", "noise", "jpeg"] if rng.random() < 0.5 else list(HARMFUL)
+    first, second = (HARMFUL[str(name)] for name in rng.choice(names, 2, replace=False))
+    gap = rng.uniform(0.25, 0.8)
     low = rng.uniform(0, 1 - gap)
     return image, first(image, low, rng), second(image, low + gap, rng)
 
@@ -164,6 +167,22 @@ def harmless_and_harmful(image: Image, rng: np.random.Generator) -> tuple[Image,
     # The rest by exaggeration or mixing, within bounds: a blur cannot reach the error of every shift.
     share = np.clip((wanted / max(_error(far, image), 1e-8)) ** 0.5, 0.7, 1.3)
     return image, near, np.clip(image + (far - image) * np.float32(share), 0, 1)
+
+
+def other_detail_and_none(image: Image, rng: np.random.Generator) -> tuple[Image, Image, Image]:
+    """A picture whose fine detail sits a little beside its place; and one without most of it.
+
+    What an adversarial upscaler draws, and what one trained by squared error does; the first has up to twice
+    the squared error.
+    """
+    sigma = rng.uniform(0.8, 2.5)
+    low = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    bend = rng.uniform(-1, 1, (5, 5, 2)).astype(np.float32) * sigma * rng.uniform(0.3, 1)
+    field = cv2.resize(bend, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    detail = _fetched(image, field) - _fetched(low, field)
+    near = low + detail * np.float32(rng.uniform(0.7, 1.2))
+    far = low + (image - low) * np.float32(rng.uniform(0, 0.3))
+    return image, np.clip(near, 0, 1), np.clip(far, 0, 1)
 
 
 def other_grain_and_none(image: Image, rng: np.random.Generator) -> tuple[Image, Image, Image]:

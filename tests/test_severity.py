@@ -50,7 +50,7 @@ def test_pairs_of_two_distortions_differ_much(picture):
         reference, near, far = severity.more_of_another(picture, rng)
         assert reference is picture
         errors.append((error(near, picture), error(far, picture)))
-    assert np.mean([near < far for near, far in errors]) > 0.8  # by squared error, which is not the eye
+    assert np.mean([near < far for near, far in errors]) > 0.7  # by squared error, which is not the eye
 
 
 def test_harmless_and_harmful_pictures_have_about_one_squared_error(picture):
@@ -72,6 +72,20 @@ def test_other_grain_has_twice_the_squared_error_of_none(picture):
         ratios.append(error(other, grainy) / error(none, grainy))
         assert abs(np.std(other - middle) / np.std(grainy - middle) - 1) < 0.1
     assert 1.8 < np.mean(ratios) < 2.2
+
+
+def test_other_detail_is_as_sharp_as_the_picture_and_none_is_not(picture):
+    rng = np.random.default_rng(4)
+
+    def sharpness(image):
+        return np.abs(np.diff(image, axis=1)).mean()
+
+    for _ in range(20):
+        reference, near, far = severity.other_detail_and_none(picture, rng)
+        assert reference is picture
+        assert sharpness(near) > 1.3 * sharpness(far)
+        assert 0.4 < sharpness(near) / sharpness(picture) < 1.3
+        assert near.min() >= 0 and far.max() <= 1 and near.dtype == far.dtype == np.float32
 
 
 def test_the_generator_alone_decides(picture):

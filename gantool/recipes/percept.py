@@ -29,6 +29,8 @@ from gantool.training import Ema, Loop, TrainRequest
 
 MEAN, STD = [0.45, 0.45, 0.45], [0.25, 0.25, 0.25]
 
+LAYOUTS = ("photos",)
+
 
 @dataclass
 class Config:
@@ -64,14 +66,14 @@ def train(request: TrainRequest) -> Path:
 
     def sample(done: int) -> dict[str, float]:
         with ema.applied(net):
-            return _sample(net, held, run.sheet(done), fabric.device)
+            return _sample(net, held, run.sheet(done), fabric.device, config.softness)
 
     def export(path: Path) -> None:
         with ema.applied(net):
             _export(path, run, config, net)
 
     parts = {"net": net, "ema": ema, "optimizer": optimizer}
-    loop = Loop(run, request, fabric, config.batch, parts, sample, export)
+    loop = Loop(run, request, fabric, config.batch, parts, sample, export, better="-disorder")
     request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
     dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed, share)
     feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
@@ -238,22 +240,26 @@ def _held(paths: Sequence[Path], config: Config, seed: int) -> list[tuple[Tensor
 
 @torch.no_grad()
 def _sample(
-    net: Learner, held: Sequence[tuple[Tensor, ...]], path: Path, device: torch.device
+    net: Learner, held: Sequence[tuple[Tensor, ...]], path: Path, device: torch.device, softness: float
 ) -> dict[str, float]:
-    """Write rows of (damaged, repaired, clean); return PSNR of the repair (dB) and the share ranked right."""
+    """Write rows of (damaged, repaired, clean); return PSNR of the repair (dB), the share ranked
+    right, and the ranking loss, by which the best export is chosen.
+    """
     if not held:
         return {}
-    errors, right, rows = [], [], []
+    errors, right, loss, rows = [], [], [], []
     for start in range(0, len(held), 8):
         batch = [torch.stack(part).to(device) for part in zip(*held[start : start + 8], strict=True)]
         repaired, near, far = net(*batch)
         errors += (repaired.clamp(0, 1) - batch[0]).square().mean((1, 2, 3)).clamp_min(1e-10).tolist()
         right += (near < far).float().tolist()
+        loss += [order_loss(n, f, softness).item() for n, f in zip(near, far, strict=True)]
         if not rows:
             shown = zip(batch[1], repaired, batch[0], strict=True)
             rows = [[training.to_image(picture) for picture in row] for row in shown]
     training.save_grid(path, rows)
-    return {"psnr": float(-10 * np.log10(errors).mean()), "ranked": float(np.mean(right))}
+    psnr, ranked, disorder = -10 * np.log10(errors).mean(), np.mean(right), np.mean(loss)
+    return {"psnr": float(psnr), "ranked_held": float(ranked), "disorder": float(disorder)}
 
 
 def _export(path: Path, run: training.Run, config: Config, net: Learner) -> None:

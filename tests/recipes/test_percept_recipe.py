@@ -58,7 +58,8 @@ def test_run_folder_and_saved_model(photos, tmp_path):
     x = torch.rand(2, 3, 40, 40)
     assert net.name == "run" and torch.isfinite(net(x, x.flip(3))).all()
     lines = [json.loads(x) for x in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-    assert [set(x) >= {"psnr", "ranked"} for x in lines if "psnr" in x] == [True, True]
+    assert [set(x) >= {"ranked_held", "disorder"} for x in lines if "psnr" in x] == [True, True]
+    assert (tmp_path / "run/best.safetensors").is_file()
 
 
 def test_export_is_the_trained_net(photos):
