@@ -32,15 +32,15 @@ class Config:
     """Parameters of ``gantool train --task restore``."""
 
     width: int = param(32, "channels at full size; 2, 3 and 4 times as many below", low=4)
-    blocks: int = param(2, "residual blocks at each size", low=1)
-    crop: int = param(128, "side of a training crop, px; a multiple of 8", low=16)
-    batch: int = param(8, "pictures per step", low=1)
+    blocks: int = param(1, "residual blocks at each size", low=1)
+    crop: int = param(224, "side of a training crop, px; a multiple of 8", low=16)
+    batch: int = param(4, "pictures per step", low=1)
     degrade: str = param(
         "old-film", "what spoils the photographs: a recipe of `gantool degrade` that keeps size"
     )
     preset: str = param("mixed", "of old-film: light, medium, heavy or mixed")
     percept: float = param(0.0, "weight of the perceptual distance", low=0)
-    lr: float = param(5e-4, "highest learning rate of AdamW", low=1e-8)
+    lr: float = param(1e-3, "highest learning rate of AdamW", low=1e-8)
     decay: float = param(1e-4, "weight decay", low=0)
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
     init: str = param("", "a model file to start from")
@@ -101,6 +101,7 @@ def train(request: TrainRequest) -> Path:
             loop.report(step, pixels=pixels)
         if loop.due(step):
             loop.report(step, grad_norm=training.grad_norm(fabric, net), lr=lr)
+        fabric.clip_gradients(model, optimizer, max_norm=1.0)
         optimizer.step()
         ema.update(net, step)
     for path in photos.bad:
@@ -121,11 +122,11 @@ def _recipe(config: Config) -> degrade.Recipe:
 
 
 def _shrink(image: np.ndarray, config: Config) -> tuple[np.ndarray] | None:
-    """Keep at most three crops of short side in memory; None if the photo is smaller than a crop."""
+    """Keep at most two crops of short side in memory; None if the photo is smaller than a crop."""
     short = min(image.shape[:2])
     if short < config.crop:
         return None
-    factor = 3 * config.crop / short
+    factor = 2 * config.crop / short
     if factor < 1:
         size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -191,6 +192,7 @@ def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tens
         args={"widths": _widths(config), "blocks": config.blocks},
         multiple=8,
         keeps_gray=True,
+        whole=True,
         dtypes=("bf16",),
         summary=f"mends {config.degrade}; trained by gantool train --task restore",
     )
