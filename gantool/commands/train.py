@@ -18,7 +18,18 @@ from gantool.commands.options import Hardware, Output, examples, option, panels
 from gantool.console import Console
 from gantool.errors import DeviceError, InputError, UsageError
 
-TASKS = ("colorize", "upscale", "pix2pix", "cyclegan", "restore", "percept")
+TASKS = (
+    "colorize",
+    "upscale",
+    "edsr",
+    "srresnet",
+    "srgan",
+    "esrgan",
+    "pix2pix",
+    "cyclegan",
+    "restore",
+    "percept",
+)
 
 EXAMPLES = examples(
     "gantool train --task colorize photos/ -o runs/colour --steps 20000",
