@@ -72,7 +72,7 @@ def train(request: TrainRequest) -> Path:
     parts |= {"critic": critic, "critic_optimizer": d_optimizer}
     loop = Loop(run, request, fabric, config.batch, parts, sample, export, better="-percept")
     request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
-    request.say(f"features of {eye.name}")
+    request.say(eye.notice or f"features of {eye.name}")
     dataset = data.Steps(photos, pairs.crop, config.batch, run.seed, share)
     feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
     for step in loop:
