@@ -69,6 +69,8 @@ def here(album, tmp_path, monkeypatch):
     from gantool import hub
 
     def tiny(spec, task, **_):
+        if task == "percept":
+            return real(spec, task, **_)
         if spec not in ("auto", "builtin"):
             assert task in ("translate", "upscale"), "an example of this command names no model"
             return real(spec, task, **_)

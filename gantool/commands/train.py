@@ -34,7 +34,6 @@ TASKS = (
 EXAMPLES = examples(
     "gantool train --task colorize photos/ -o runs/colour --steps 20000",
     "gantool train --resume runs/colour",
-    "gantool train --task upscale photos/ -o runs/x2 --set scale=2 --set batch=8",
     "gantool train --task pix2pix pairs/ --check",
     "gantool train --task upscale --list",
 )

@@ -45,7 +45,7 @@ def command(
             "--tile-px",
             metavar="PX",
             min=16,
-            help="Side of a tile. [the whole picture up to 4 million pixels, 16 on a GPU; 1024 above]",
+            help="Side of a tile; smaller takes less memory.",
         ),
     ] = None,
     marks: Marks,

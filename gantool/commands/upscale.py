@@ -27,7 +27,6 @@ EXAMPLES = examples(
     "gantool upscale photo.jpg --scale 2.5 -o large.png",
     "gantool upscale film.mp4 --height 1080 --temporal online",
     "gantool upscale photo.jpg --interpolate runs/psnr runs/gan --mix 0.8",
-    "gantool upscale scans/ -o large/ --model builtin",
 )
 
 
