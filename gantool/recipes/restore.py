@@ -33,8 +33,8 @@ class Config:
 
     width: int = param(32, "channels at full size; 2, 3 and 4 times as many below", low=4)
     blocks: int = param(1, "residual blocks at each size", low=1)
-    crop: int = param(224, "side of a training crop, px; a multiple of 8", low=16)
-    batch: int = param(4, "pictures per step", low=1)
+    crop: int = param(160, "side of a training crop, px; a multiple of 8", low=16)
+    batch: int = param(8, "pictures per step", low=1)
     degrade: str = param(
         "old-film", "what spoils the photographs: a recipe of `gantool degrade` that keeps size"
     )
