@@ -21,8 +21,8 @@ class TrainRequest:
     that many steps of this call, as an interruption would, so that it can be resumed to the planned total.
     ``resume`` names a run folder to go on with; ``out`` is the folder of a new run.
     ``devices`` per node and ``nodes`` share every step's batch; ``accumulate`` splits a process's share into
-    that many parts that go through the nets one after the other. Neither changes what is learned, but for what
-    looks across a batch (batch norm, relativistic critics, CutMix).
+    that many parts that go through the nets one after the other. Neither changes what is learned, but for
+    what looks across a batch (batch norm, relativistic critics, CutMix).
     ``check`` raises :class:`~gantool.errors.Stopped` when the user asked for a stop; ``shield`` wraps the
     loop, so that a signal takes effect between two steps and ``last.ckpt`` can be saved whole.
     """
