@@ -86,7 +86,7 @@ def test_it_learns_to_rank_and_to_repair(photos, tmp_path):
     lines = [json.loads(x) for x in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     first, last = lines[0], [x for x in lines if "order" in x][-1]
     assert last["repair"] < 0.7 * first["repair"]
-    assert last["order"] < 0.95 * first["order"] and last["ranked"] >= first["ranked"]
+    assert last["order"] < 0.8 * first["order"] and last["ranked"] > first["ranked"]
 
 
 def test_order_loss_counts_ratios():
