@@ -133,7 +133,8 @@ RISING = {
 def test_more_is_further(kind, net, photo):
     x = to_tensor(photo[None])
     found = [net(x, to_tensor(image[None])).item() for image in RISING[kind](photo)]
-    assert all(b > a for a, b in itertools.pairwise(found)), found
+    clearly = 1.02 if kind == "noise" else 1.1  # strong noise of the next level hardly looks worse
+    assert all(b > clearly * a for a, b in itertools.pairwise(found)), found
 
 
 def test_a_shift_by_a_pixel_is_nearer_than_a_blur_of_the_same_squared_error(net, photo):
