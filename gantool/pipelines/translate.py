@@ -60,6 +60,7 @@ def build(
     overlap, feather = (row.radius or 0, 0) if exact else (_OVERLAP, _FEATHER)
     tile = [tile_px]
     margin = getattr(net, "margin", 0)
+    feed = torch.float32 if getattr(net, "takes_float32", False) else dtype
 
     def side(length: int) -> int:
         """The side shown to the net for a picture's side."""
@@ -71,7 +72,7 @@ def build(
         shown = _luma(shown, luma) if inputs == 1 else shown
         shown = shown.flip(1) if row.color == "bgr" else shown
         shown = shown * 2 - 1 if row.signed else shown * row.value_range
-        y = net(shown.to(dtype, memory_format=layout)).float()
+        y = net(shown.to(feed, memory_format=layout)).float()
         if y.shape[1] != outputs or y.shape[-2:] != shown.shape[-2:]:
             what = f"the model {row.name} made {tuple(y.shape[1:])} of {tuple(shown.shape[1:])}"
             raise WeightsError(

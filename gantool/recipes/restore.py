@@ -1,7 +1,9 @@
 """Train a net that mends old photographs and films, on good photographs that are spoiled on the way.
 
-Pairs come from ``degrade`` (old-film unless asked otherwise). The loss is Charbonnier's, a smooth L1 (Lai et
-al. 2017, 1704.03915); ``percept`` adds the distance in a perceptual net's features, which keeps texture.
+Pairs come from ``degrade`` (old-film unless asked otherwise). A whole picture is spoiled and a crop of it
+trained on, with the whole beside it: what has faded, no part can tell. The loss is Charbonnier's, a smooth L1
+(Lai et al. 2017, 1704.03915), and ``square`` times the squared error, to which scratches and dust, few and
+strong, matter more; ``percept`` adds the distance in a perceptual net's features, which keeps texture.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 from gantool import data, degrade, percept, training
 from gantool.errors import UsageError
 from gantool.loading import save_model
-from gantool.models.restorer import RestoreUNet
+from gantool.models.restorer import RestoreUNet, ToneCurve
 from gantool.settings import param
 from gantool.training import Ema, Loop, TrainRequest
 
@@ -31,16 +33,17 @@ _SOFT = 1e-3  # Charbonnier's epsilon
 class Config:
     """Parameters of ``gantool train --task restore``."""
 
-    width: int = param(32, "channels at full size; 2, 3 and 4 times as many below", low=4)
-    blocks: int = param(1, "residual blocks at each size", low=1)
-    crop: int = param(160, "side of a training crop, px; a multiple of 8", low=16)
+    width: int = param(16, "a third of the channels at half size; 4, 6 and 8 times this below", low=2)
+    blocks: int = param(2, "residual blocks at each size", low=1)
+    crop: int = param(128, "side of a training crop, px; a multiple of 16", low=16)
     batch: int = param(8, "pictures per step", low=1)
     degrade: str = param(
         "old-film", "what spoils the photographs: a recipe of `gantool degrade` that keeps size"
     )
     preset: str = param("mixed", "of old-film: light, medium, heavy or mixed")
+    square: float = param(5.0, "weight of the squared error", low=0)
     percept: float = param(0.0, "weight of the perceptual distance", low=0)
-    lr: float = param(1e-3, "highest learning rate of AdamW", low=1e-8)
+    lr: float = param(5e-4, "highest learning rate of AdamW", low=1e-8)
     decay: float = param(1e-4, "weight decay", low=0)
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
     init: str = param("", "a model file to start from")
@@ -84,17 +87,17 @@ def train(request: TrainRequest) -> Path:
     dataset = data.Steps(photos, crop, config.batch, run.seed, share)
     feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
     for step in loop:
-        lr = config.lr * training.cosine(step, run.steps, warmup=100)
+        lr = config.lr * training.cosine(step, run.steps, warmup=200)
         training.set_lr(optimizer, lr)
         optimizer.zero_grad(set_to_none=True)
         batch = fabric.to_device(next(feed))
-        for (bad, good), last in training.micro_batches(batch, request.accumulate):
+        for (bad, good, whole), last in training.micro_batches(batch, request.accumulate):
             with fabric.no_backward_sync(model, enabled=not last):
-                mended = model(training.channels_last(bad)).float()
-                pixels = ((mended - good).square() + _SOFT**2).sqrt().mean()
-                total = pixels
+                error = model(training.channels_last(bad), whole).float() - good
+                pixels = (error.square() + _SOFT**2).sqrt().mean()
+                total = pixels + config.square * error.square().mean()
                 if eye is not None:
-                    seen = eye(mended.clamp(0, 1), good).mean()
+                    seen = eye((good + error).clamp(0, 1), good).mean()
                     total = total + config.percept * seen
                     loop.report(step, percept=seen)
                 fabric.backward(total / request.accumulate)
@@ -110,12 +113,12 @@ def train(request: TrainRequest) -> Path:
 
 
 def _widths(config: Config) -> list[int]:
-    return [config.width * factor for factor in (1, 2, 3, 4)]
+    return [config.width * factor for factor in (3, 4, 6, 8)]
 
 
 def _recipe(config: Config) -> degrade.Recipe:
-    if config.crop % 8:
-        raise UsageError(f"crop={config.crop} is not a multiple of 8", remedy="Try --set crop=128")
+    if config.crop % 16:
+        raise UsageError(f"crop={config.crop} is not a multiple of 16", remedy="Try --set crop=128")
     if config.degrade == "old-film":
         return degrade.recipe(config.degrade, preset=config.preset)
     return degrade.recipe(config.degrade, scale=1)
@@ -135,31 +138,40 @@ def _shrink(image: np.ndarray, config: Config) -> tuple[np.ndarray] | None:
 
 def _crop(
     item: tuple[np.ndarray, ...], rng: np.random.Generator, config: Config, spoil: degrade.Recipe
-) -> tuple[np.ndarray, np.ndarray]:
-    """A random square, at its own or a reduced size, spoiled and good -> two (3,h,w) in [0,1]."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A square of a picture spoiled at a random size, and the same good -> two (3,h,w) in [0,1], and the
+    lightness of all the spoiled picture (1,h,w)."""
     (image,) = item
-    short = min(image.shape[:2])
-    side = int(rng.integers(config.crop, short + 1)) if rng.random() < 0.5 else config.crop
-    top = int(rng.integers(image.shape[0] - side + 1))
-    left = int(rng.integers(image.shape[1] - side + 1))
-    square = image[top : top + side, left : left + side]
-    if side > config.crop:
-        square = cv2.resize(square, (config.crop, config.crop), interpolation=cv2.INTER_AREA)
-    (square,) = data.augment((square,), rng, turn=False)
-    bad, good = spoil.pair(square, rng)
-    return data.to_chw(bad), data.to_chw(good)
+    least = config.crop / min(image.shape[:2])
+    if rng.random() < 0.75:
+        factor = rng.uniform(least, 1)
+        size = tuple(max(config.crop, round(side * factor)) for side in image.shape[1::-1])
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    image = np.ascontiguousarray(image[:, ::-1] if rng.random() < 0.5 else image)
+    bad, good = spoil.pair(image, rng)
+    top, left = (int(rng.integers(side - config.crop + 1)) for side in image.shape[:2])
+    part = np.s_[top : top + config.crop, left : left + config.crop]
+    return data.to_chw(bad[part]), data.to_chw(good[part]), _whole(bad)
+
+
+def _whole(picture: np.ndarray) -> np.ndarray:
+    """The lightness of a picture (H,W,3), small -> (1,h,w) in [0,1]."""
+    side = ToneCurve.SIDE
+    small = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (side, side), interpolation=cv2.INTER_AREA)
+    return small[None].astype(np.float32) / 255
 
 
 def _held(paths: Sequence[Path], config: Config, spoil: degrade.Recipe) -> list[tuple[Tensor, Tensor]]:
-    """(spoiled, good) centre squares of photographs kept out, each (3,h,w) in [0,1]."""
-    pairs = []
+    """(spoiled, good) centre squares of photographs kept out, each (3,h,w) in [0,1], 1.5 crops wide."""
+    pairs, side = [], 3 * config.crop // 32 * 16
     for number, path in enumerate(paths):
         image = data.read_rgb(path)
-        side = config.crop
         if image is None or min(image.shape[:2]) < side:
             continue
-        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-        square = np.ascontiguousarray(image[top : top + side, left : left + side])
+        short = min(image.shape[:2])
+        top, left = (image.shape[0] - short) // 2, (image.shape[1] - short) // 2
+        square = image[top : top + short, left : left + short]
+        square = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
         pair = spoil.pair(square, data.step_rng(0, 7, number))
         pairs.append(tuple(torch.from_numpy(data.to_chw(picture)) for picture in pair))
     return pairs
@@ -190,7 +202,7 @@ def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tens
         task="translate",
         arch="restorer.RestoreUNet",
         args={"widths": _widths(config), "blocks": config.blocks},
-        multiple=8,
+        multiple=16,
         keeps_gray=True,
         whole=True,
         dtypes=("bf16",),
