@@ -12,6 +12,8 @@ from cli_kit import call, start
 from gantool.commands import train as command
 from gantool.commands.config_file import read_config
 from gantool.errors import InputError, UsageError
+from gantool.recipes import pix2pix
+from gantool.settings import configure
 
 SMALL = [
     "--set=scale=2",
@@ -31,6 +33,17 @@ def photos(tmp_path_factory):
     for number in range(20):
         image = cv2.resize(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8), (72, 72))
         cv2.imwrite(str(folder / f"{number:02d}.png"), image)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("pairs"), np.random.default_rng(0)
+    for side in "AB":
+        (folder / side).mkdir()
+        for number in range(12):
+            image = cv2.resize(rng.integers(0, 255, (5, 5, 3), dtype=np.uint8), (48, 48))
+            cv2.imwrite(str(folder / f"{side}/{number}.png"), image)
     return folder
 
 
@@ -57,6 +70,35 @@ def test_two_processes_and_two_parts_equal_one_whole_batch(photos, tmp_path, cap
     log = [(tmp_path / name / "log.jsonl").read_text() for name in ("one", "two")]
     assert [json.loads(line)["step"] for line in log[1].splitlines()] == [6]
     assert json.loads(log[0])["psnr"] == pytest.approx(json.loads(log[1])["psnr"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_with_instance_norm_make_the_nets_of_one(pairs, tmp_path, capfd):
+    """Biases in front of an instance norm change nothing, so their gradients are rounding alone and Adam
+    makes steps of it: what must agree is every gradient, and what the nets make of a picture."""
+    settings = ["size=32", "ngf=4", "ndf=4", "layers=2", "net=resnet", "blocks=1", "norm=instance"]
+    settings += ["dropout=0", "batch=2", "holdout=2"]
+    words = ["train", "--task", "pix2pix", pairs, "--steps", "4", *PLAIN, *(f"--set={s}" for s in settings)]
+    with start(*words, "-o", tmp_path / "two", "--devices", "2") as process:
+        _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err.decode()
+    assert call(capfd, *words, "-o", tmp_path / "one").code == 0
+    one, two = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("one", "two"))
+    for part in ("optimizer", "critic_optimizer"):
+        a, b = (run[part]["state"] for run in (one, two))
+        largest = max(float(moments["exp_avg"].abs().max()) for moments in a.values())
+        apart = max(float((a[i]["exp_avg"] - b[i]["exp_avg"]).abs().max()) for i in a)
+        assert largest > 0.01 and apart < 1e-5 * max(1.0, largest)
+    config = configure(pix2pix.Config, dict(s.split("=") for s in settings))
+    x = torch.rand(2, 6, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for part, make in (("net", pix2pix.generator_of), ("critic", pix2pix.critic_of)):
+        net, answers = make(config).eval(), []
+        shown = x[:, :3] if part == "net" else x
+        with torch.no_grad():
+            for run in (one, two):
+                net.load_state_dict(run[part])
+                answers.append(net(shown))
+        assert answers[0].abs().max() > 0.1 and (answers[0] - answers[1]).abs().max() < 1e-5
 
 
 def test_sigterm_ends_two_processes_and_the_run_goes_on(photos, tmp_path, capfd):
