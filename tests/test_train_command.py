@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -118,6 +119,29 @@ def test_sigterm_ends_two_processes_and_the_run_goes_on(photos, tmp_path, capfd)
     resumed = call(capfd, "train", "--resume", tmp_path / "run", "--steps", done + 1, *PLAIN)
     assert resumed.code == 0, resumed.err
     assert torch.load(tmp_path / "run/last.ckpt", weights_only=True)["step"] == done + 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on a process there")
+def test_no_room_for_a_checkpoint_keeps_the_one_before(photos, tmp_path, capfd):
+    """A limit on the size of files stands in for a full disk: the system refuses in the middle of a write."""
+    import resource
+
+    run, words = tmp_path / "run", ["train", "--task", "upscale", photos, "--steps", "4", *SMALL, *PLAIN]
+    assert call(capfd, *words, "-o", run, "--stop-after", "2").code == 0
+    before, there = (run / "last.ckpt").read_bytes(), {path.name for path in run.iterdir()}
+    limit = (len(before) // 2, resource.RLIM_INFINITY)
+    with start(
+        "train", "--resume", run, *PLAIN, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    ) as process:
+        out, err = process.communicate(timeout=240)
+    assert process.returncode == 4 and out == b""
+    assert b"the file is larger than this place allows" in err and b"last.ckpt" in err, err
+    assert b"Traceback" not in err
+    assert (run / "last.ckpt").read_bytes() == before
+    assert {path.name for path in run.iterdir()} == there
+    assert call(capfd, "train", "--resume", run, *PLAIN).code == 0
+    assert call(capfd, *words, "-o", tmp_path / "whole").code == 0
+    assert difference(run, tmp_path / "whole") == 0
 
 
 def test_a_run_knows_its_task_and_data(photos, tmp_path, capfd):

@@ -94,7 +94,19 @@ def save_last(run: Run, step: int, parts: dict[str, Any]) -> None:
         if not _finite(state[name]):
             raise DivergedError(f"{name} has values that are not numbers", run.folder, remedy(run))
     with atomic(run.last, overwrite=True) as temporary:
-        torch.save(state, temporary)
+        _write(state, temporary)
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    """torch.save, whose own error at a full disk tells of positions in a file: raises the system's OSError."""
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__
+        raise (cause or error) from None
 
 
 def load_last(run: Run, parts: dict[str, Any]) -> int:

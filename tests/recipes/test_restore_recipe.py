@@ -83,9 +83,12 @@ def test_the_tone_curve_belongs_to_the_whole_picture():
 
 def test_the_curve_sees_fading_and_hardly_dust_grain_or_size():
     generator = torch.Generator().manual_seed(0)
-    curve, light = ToneCurve(), torch.nn.functional.interpolate(
-        torch.rand(1, 1, 9, 9, generator=generator), (288, 384), mode="bicubic"
-    ).clamp(0, 1)
+    curve, light = (
+        ToneCurve(),
+        torch.nn.functional.interpolate(
+            torch.rand(1, 1, 9, 9, generator=generator), (288, 384), mode="bicubic"
+        ).clamp(0, 1),
+    )
     dusty = torch.where(torch.rand(light.shape, generator=generator) < 0.001, 1.0, light)
     grainy = light + 0.05 * torch.randn(light.shape, generator=generator)
     small = torch.nn.functional.avg_pool2d(light, 3)
