@@ -21,7 +21,8 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 class _Block(nn.Module):
     """Two 3x3 convolutions beside a straight way.
 
-    They begin by adding nothing, which keeps many of them steady without norms (Zhang et al. 2019, 1901.09321).
+    They begin by adding nothing, which keeps many of them steady without norms (Zhang et al. 2019,
+    1901.09321).
     """
 
     def __init__(self, channels: int) -> None:

@@ -98,7 +98,7 @@ def save_last(run: Run, step: int, parts: dict[str, Any]) -> None:
 
 
 def _write(state: dict[str, Any], path: Path) -> None:
-    """torch.save, whose own error at a full disk tells of positions in a file: raises the system's OSError."""
+    """torch.save, with the system's OSError where its own error tells of positions in a file."""
     try:
         with path.open("wb") as file:
             torch.save(state, file)

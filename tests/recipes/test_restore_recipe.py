@@ -68,7 +68,7 @@ def test_a_new_net_changes_nothing_and_fits_any_multiple():
 
 
 def test_the_tone_curve_belongs_to_the_whole_picture():
-    """A part with the whole beside it is mended as the whole is, and half-precision weights blur no picture."""
+    """A part with the whole beside it is mended as the whole is; half-precision weights blur no picture."""
     torch.manual_seed(0)
     curve = ToneCurve()
     torch.nn.init.normal_(curve.last.weight, std=0.1)
