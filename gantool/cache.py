@@ -7,14 +7,13 @@ plain https and gantool's own records lie under ``<HF_HOME>/gantool``. The envir
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import re
-import secrets
 from pathlib import Path
+from typing import Any
 
+from gantool import records
 from gantool.catalog import Checkpoint
 from gantool.errors import WeightsError
 
@@ -126,22 +125,59 @@ def delete(path: Path, cache_dir: Path | None = None) -> int:
     return size if blobs and not target.exists() else 0
 
 
+def lock_file() -> Path:
+    """The file of what is remembered: hashes and commits of first downloads, and licences agreed to."""
+    return own_folder() / "lock.json"
+
+
 def expected_hash(row: Checkpoint) -> str:
     """The hash that the row's file must have: pinned, or recorded at its first download, or "" (unknown)."""
-    return row.sha256 or _records().get(_record_key(row), "")
+    return row.sha256 or str(recorded(row).get("sha256", ""))
 
 
-def record_hash(row: Checkpoint, digest: str) -> bool:
-    """Remember the hash of a row whose hash is not pinned; False when the folder cannot be written."""
-    records = _records() | {_record_key(row): digest}
-    return _write_records(records)
+def recorded(row: Checkpoint) -> dict[str, Any]:
+    """What was recorded at the first download: ``sha256``, ``bytes`` and, from the hub, ``revision``.
+
+    Empty when nothing was. Raises WeightsError when the record is damaged.
+    """
+    entry = records.read(lock_file()).get("files", {}).get(_record_key(row), {})
+    return entry if isinstance(entry, dict) else {}
 
 
-def forget_hash(row: Checkpoint) -> None:
-    """Forget a recorded hash, so that the next download is taken as it comes."""
-    records = _records()
-    if records.pop(_record_key(row), None) is not None:
-        _write_records(records)
+def record_hash(row: Checkpoint, digest: str, path: Path | None = None) -> bool:
+    """Remember the hash of a row that is not pinned, and of its file ``path`` size and commit.
+
+    False when the folder cannot be written.
+    """
+    entry: dict[str, Any] = {"sha256": digest}
+    if path is not None:
+        entry["bytes"] = path.stat().st_size
+        found = re.search(r"/snapshots/([0-9a-f]{40})/", path.as_posix())
+        if row.source == "hub" and found:
+            entry["revision"] = found[1]
+    return records.change(
+        lock_file(), lambda table: table.setdefault("files", {}).update({_record_key(row): entry})
+    )
+
+
+def licence_forbids(row: Checkpoint) -> bool:
+    """Whether a row is fetched under a licence that forbids commercial use.
+
+    An unknown licence (of ``hf:owner/repo/file``, say) is the user's own affair.
+    """
+    return row.source in ("hub", "https") and not row.commercial and row.licence != "unknown"
+
+
+def licence_accepted(row: Checkpoint) -> bool:
+    """Whether the user agreed to the licence of a row, as it reads now, in an earlier run."""
+    return records.read(lock_file()).get("licences", {}).get(row.name) == row.licence
+
+
+def accept_licence(row: Checkpoint) -> bool:
+    """Remember that the user agreed; False when the folder cannot be written."""
+    return records.change(
+        lock_file(), lambda table: table.setdefault("licences", {}).update({row.name: row.licence})
+    )
 
 
 def _expanded(path: str) -> Path:
@@ -150,29 +186,3 @@ def _expanded(path: str) -> Path:
 
 def _record_key(row: Checkpoint) -> str:
     return f"hub:{row.repo}@{row.revision}/{row.file}" if row.source == "hub" else row.url
-
-
-def _records() -> dict[str, str]:
-    path = own_folder() / "hashes.json"
-    try:
-        return {str(k): str(v) for k, v in json.loads(path.read_text("utf-8")).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError) as error:
-        # Going on as if nothing had been recorded would let an altered file pass as a first download.
-        remedy = "Repair or delete it; hashes are then recorded anew."
-        raise WeightsError("the record of checkpoint hashes is unreadable", path, remedy) from error
-
-
-def _write_records(records: dict[str, str]) -> bool:
-    path = own_folder() / "hashes.json"
-    temporary = path.with_name(f".{secrets.token_hex(6)}.json")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n", "utf-8")
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        return False
-    return True

@@ -53,6 +53,7 @@ class _Gone(Exception):
 def fetch_hub(
     row: Checkpoint,
     *,
+    expected: str = "",
     force: bool = False,
     progress: Progress | None = None,
     cache_dir: Path | None = None,
@@ -62,7 +63,8 @@ def fetch_hub(
 ) -> Path:
     """Fetch a hub row into the client's cache and return its path there. The hash is the caller's to check.
 
-    ``force`` fetches a file that is there already. ``endpoint`` is the hub's address (default HF_ENDPOINT).
+    ``expected`` is the SHA-256 that the hub must announce, if it announces one ("": any). ``force`` fetches a
+    file that is there already. ``endpoint`` is the hub's address (default HF_ENDPOINT).
     Raises NotOffered when the hub has no such file, WeightsError for everything else.
     """
     try:
@@ -77,7 +79,7 @@ def fetch_hub(
     # files.
     constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
     endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
-    watch = _Watch(row)
+    watch = _Watch(row, expected)
     _sweep(row, cache_dir)
 
     def work() -> str:
@@ -106,8 +108,9 @@ def fetch_hub(
 class _Watch:
     """What the waiting thread and the client's thread know of each other."""
 
-    def __init__(self, row: Checkpoint) -> None:
+    def __init__(self, row: Checkpoint, expected: str) -> None:
         self.row = row
+        self.expected = expected
         self.thread = 0
         self.beats = 0
         self.answered = False
@@ -151,13 +154,17 @@ class _Watch:
         self.etag = etag
         if _COMMIT.fullmatch(self.row.revision) and commit != self.row.revision:
             raise NotOffered("the hub answers for another revision than asked", place(self.row))
-        if self.row.sha256 and len(etag) == 64 and etag != self.row.sha256:
-            raise NotOffered(
-                "the hub offers another file than the catalog names: "
-                f"sha256 {etag}, expected {self.row.sha256}",
-                place(self.row),
-                "Nothing was downloaded. Update gantool.",
-            )
+        if self.expected and len(etag) == 64 and etag != self.expected:
+            pinned = self.row.sha256
+            named = "the catalog names" if pinned else "it did at the first download"
+            remedy = "Update gantool." if pinned else update_accepts(self.row)
+            what = f"the hub offers another file than {named}: sha256 {etag}, expected {self.expected}"
+            raise NotOffered(what, place(self.row), f"Nothing was downloaded. {remedy}")
+
+
+def update_accepts(row: Checkpoint) -> str:
+    """How a file that changed where it comes from is taken in spite of that."""
+    return f"`gantool models pull {row.name} --update` accepts it."
 
 
 def place(row: Checkpoint) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from gantool import cache
 from gantool.catalog import Catalog, Checkpoint, embedded_row
-from gantool.download import PROBE_S, STALL_S, NotOffered, Progress, fetch_hub, place
+from gantool.download import PROBE_S, STALL_S, NotOffered, Progress, fetch_hub, place, update_accepts
 from gantool.errors import UsageError, WeightsError
 from gantool.resume import fetch_https
 
@@ -69,6 +69,8 @@ def named(spec: str, catalog: Catalog) -> Checkpoint:
 def fetch(
     row: Checkpoint,
     *,
+    accept_license: bool = False,
+    update: bool = False,
     progress: Progress | None = None,
     offline: bool | None = None,
     cache_dir: Path | None = None,
@@ -78,30 +80,33 @@ def fetch(
 ) -> Path:
     """The verified file of a row, downloaded if it is not here; an altered copy is fetched again, once.
 
-    ``offline`` forbids the network (default: HF_HUB_OFFLINE). ``timeout`` bounds the wait for the server's
-    first answer, ``stall`` a standstill later on, both in seconds. Raises WeightsError.
+    ``accept_license`` agrees to a licence that forbids commercial use; that is remembered. ``update`` asks
+    for the newest file of a row that the catalog does not pin, and records its hash anew. ``offline`` forbids
+    the network (default: HF_HUB_OFFLINE). ``timeout`` bounds the wait for the server's first answer,
+    ``stall`` a standstill later on, both in seconds. Raises WeightsError.
     """
     path = cache.find(row, cache_dir)
-    if path is not None and _is_right(row, path):
+    right = path is not None and _is_right(row, path)
+    update = update and not row.sha256 and row.source in ("hub", "https")
+    if path is not None and right and not update:
         return path
     if row.source in ("builtin", "file"):
         raise _bad_local(row, path)
+    check_licence(row, accept_license)
     if offline or (offline is None and cache.is_offline()):
         raise _offline(row, path)
-    force = path is not None
+    force = path is not None and not right
+    expected = "" if update else cache.expected_hash(row)
     for last in (False, True):
-        path = _download(row, force, progress, cache_dir, endpoint, timeout, stall)
-        expected, digest = cache.expected_hash(row), cache.sha256(path)
+        path = _download(row, expected, force, progress, cache_dir, endpoint, timeout, stall)
+        digest = cache.sha256(path)
         if not expected:
             _trust_first(row, path, digest, cache_dir)
         if digest == (expected or digest):
             return path
         cache.delete(path, cache_dir)
         if last:
-            what = (
-                f"the download is not the file that the catalog names: sha256 {digest}, expected {expected}"
-            )
-            raise WeightsError(what, place(row), "It was thrown away. Try again later, or update gantool.")
+            raise _another_file(row, digest, expected)
         force = True
     raise AssertionError("unreachable")
 
@@ -113,6 +118,20 @@ pull = fetch
 def cached(row: Checkpoint, *, cache_dir: Path | None = None) -> Path | None:
     """The local file of a row, or None. Cheap: no network, no check of the bytes."""
     return cache.find(row, cache_dir)
+
+
+def check_licence(row: Checkpoint, accept: bool = False) -> None:
+    """Raise WeightsError for a row whose licence forbids commercial use, unless the user agreed to it.
+
+    ``accept``: the user agrees now, and need not say so again.
+    """
+    if not cache.licence_forbids(row):
+        return
+    if accept:
+        cache.accept_licence(row)
+    elif not cache.licence_accepted(row):
+        remedy = f"`gantool models pull {row.name} --accept-license` agrees to that, once."
+        raise WeightsError(f"{row.name} is not for commercial use (licence: {row.licence})", None, remedy)
 
 
 def state(row: Checkpoint) -> State:
@@ -138,8 +157,9 @@ def verify(row: Checkpoint, *, cache_dir: Path | None = None) -> Path:
 
 
 def remove(row: Checkpoint, *, cache_dir: Path | None = None) -> int:
-    """Delete a fetched checkpoint and what is recorded of it; the bytes freed (0 when it was not here).
+    """Delete a fetched checkpoint; the bytes freed (0 when it was not here).
 
+    What is recorded of it stays: a later download must still be the same file.
     Raises UsageError for a built-in one, WeightsError when the cache cannot be changed.
     """
     if row.source in ("builtin", "file"):
@@ -158,7 +178,6 @@ def remove(row: Checkpoint, *, cache_dir: Path | None = None) -> int:
     except OSError as error:
         what = f"cannot remove the checkpoint: {error.strerror}"
         raise WeightsError(what, path, "Check the rights of the cache folder.") from error
-    cache.forget_hash(row)
     return freed
 
 
@@ -194,6 +213,7 @@ def _auto(task: str, catalog: Catalog, device_class: str, scale: float | None) -
 
 def _download(
     row: Checkpoint,
+    expected: str,
     force: bool,
     progress: Progress | None,
     cache_dir: Path | None,
@@ -201,8 +221,6 @@ def _download(
     timeout: float,
     stall: float,
 ) -> Path:
-    expected = cache.expected_hash(row)
-
     def plain() -> Path:
         target = cache.https_file(row)
         target.unlink(missing_ok=True)
@@ -213,6 +231,7 @@ def _download(
     try:
         return fetch_hub(
             row,
+            expected=expected,
             force=force,
             progress=progress,
             cache_dir=cache_dir,
@@ -234,7 +253,15 @@ def _trust_first(row: Checkpoint, path: Path, digest: str, cache_dir: Path | Non
         cache.delete(path, cache_dir)
         what = f"the download is not the file that the hub names: sha256 {digest}, expected {claimed}"
         raise WeightsError(what, place(row), "It was thrown away. Try again later.")
-    cache.record_hash(row, digest)
+    cache.record_hash(row, digest, path)
+
+
+def _another_file(row: Checkpoint, digest: str, expected: str) -> WeightsError:
+    named, remedy = "the catalog names", "Try again later, or update gantool."
+    if not row.sha256:
+        named, remedy = "was downloaded first", update_accepts(row)
+    what = f"the download is not the file that {named}: sha256 {digest}, expected {expected}"
+    return WeightsError(what, place(row), f"It was thrown away. {remedy}")
 
 
 def _is_right(row: Checkpoint, path: Path) -> bool:
@@ -248,7 +275,7 @@ def _is_right(row: Checkpoint, path: Path) -> bool:
         claimed = path.resolve().name
         if row.source == "hub" and re.fullmatch(r"[0-9a-f]{64}", claimed) and claimed != digest:
             return False
-        cache.record_hash(row, digest)
+        cache.record_hash(row, digest, path)
         return True
     return digest == expected
 

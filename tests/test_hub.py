@@ -116,8 +116,9 @@ def test_an_unknown_hash_is_recorded_and_checked_from_then_on(
 ) -> None:
     row = replace(hub_row, sha256="", revision="main")
     path = hub.fetch(row)
-    assert json.loads((hub_home / "gantool" / "hashes.json").read_text()) == {
-        f"hub:{REPO}@main/{FILE}": sha(DATA)
+    recorded = {"sha256": sha(DATA), "bytes": len(DATA), "revision": COMMIT}
+    assert json.loads((hub_home / "gantool" / "lock.json").read_text()) == {
+        "files": {f"hub:{REPO}@main/{FILE}": recorded}
     }
     path.resolve().write_bytes(b"!" + DATA[1:])
     with pytest.raises(WeightsError, match="altered"):
@@ -125,15 +126,87 @@ def test_an_unknown_hash_is_recorded_and_checked_from_then_on(
     assert hub.fetch(row).read_bytes() == DATA
 
 
-def test_another_file_under_a_recorded_name_is_refused(server: HubServer, hub_row: Checkpoint) -> None:
+@pytest.mark.parametrize("announced", [True, False])
+def test_another_file_under_a_recorded_name_is_refused(
+    server: HubServer, hub_row: Checkpoint, announced: bool
+) -> None:
+    row = replace(hub_row, sha256="", bytes=0, revision="main")
+    hub.fetch(row)
+    hub.remove(row)
+    new = b"new" + DATA
+    server.add(REPO, FILE, new)
+    if not announced:  # small files have another kind of hash on the hub
+        server.fault = Fault(etag="a" * 40)
+    asked = server.count("GET")
+    with pytest.raises(WeightsError) as caught:
+        hub.fetch(row)
+    assert f"sha256 {sha(new)}, expected {sha(DATA)}" in str(caught.value)
+    assert str(caught.value).endswith("`gantool models pull net --update` accepts it.")
+    assert hub.cached(row) is None
+    if announced:
+        assert server.count("GET") == asked
+    server.fault = Fault()
+    assert hub.fetch(row, update=True).read_bytes() == new
+    assert cache.recorded(row)["sha256"] == sha(new)
+    assert hub.verify(row).read_bytes() == new
+
+
+def test_an_update_of_what_is_here(server: HubServer, hub_row: Checkpoint) -> None:
+    row = replace(hub_row, sha256="", bytes=0, revision="main")
+    path = hub.fetch(row)
+    asked = server.count("GET")
+    assert hub.fetch(row, update=True) == path and server.count("GET") == asked
+    server.add(REPO, FILE, DATA[::-1])
+    server.fault = Fault(commit="b" * 40)
+    assert hub.fetch(row) == path  # without being asked to, nobody looks
+    new = hub.fetch(row, update=True)
+    assert new.read_bytes() == DATA[::-1] and hub.fetch(row) == new
+    assert cache.recorded(row) == {"sha256": sha(DATA[::-1]), "bytes": len(DATA), "revision": "b" * 40}
+
+
+def test_an_update_without_a_hub_keeps_what_is_here(server: HubServer, hub_row: Checkpoint) -> None:
     row = replace(hub_row, sha256="", revision="main")
     path = hub.fetch(row)
-    path.unlink()
-    server.add(REPO, FILE, b"new" + DATA)
-    with pytest.raises(WeightsError, match="expected " + sha(DATA)):
-        hub.fetch(row)
+    server.fault = Fault(status=503)
+    with pytest.raises(WeightsError, match="503"):
+        hub.fetch(row, update=True)
+    with pytest.raises(WeightsError, match="switched off"):
+        hub.fetch(row, update=True, offline=True)
+    server.fault = Fault()
+    assert hub.fetch(row) == path and cache.recorded(row)["sha256"] == sha(DATA)
+
+
+def test_a_pinned_file_is_never_updated(server: HubServer, hub_row: Checkpoint) -> None:
+    row = replace(hub_row, revision="main")
+    path = hub.fetch(row)
+    server.add(REPO, FILE, DATA[::-1])
+    assert hub.fetch(row, update=True) == path
     hub.remove(row)
-    assert hub.fetch(row).read_bytes() == b"new" + DATA
+    with pytest.raises(WeightsError, match="catalog names"):
+        hub.fetch(row, update=True)
+
+
+# ---- licences
+
+
+def test_a_licence_that_forbids_commercial_use_is_agreed_to_once(
+    server: HubServer, hub_row: Checkpoint
+) -> None:
+    row = replace(hub_row, licence="CC-BY-NC-4.0")
+    with pytest.raises(WeightsError) as caught:
+        hub.fetch(row)
+    assert str(caught.value) == (
+        "net is not for commercial use (licence: CC-BY-NC-4.0). "
+        "`gantool models pull net --accept-license` agrees to that, once."
+    )
+    assert server.requests == []
+    hub.fetch(row, accept_license=True)
+    hub.remove(row)
+    assert hub.fetch(row).read_bytes() == DATA
+    hub.remove(row)
+    with pytest.raises(WeightsError, match="CC-BY-NC-ND"):  # another text, another question
+        hub.fetch(replace(row, licence="CC-BY-NC-ND-4.0"))
+    hub.fetch(replace(row, name="free", commercial=True))
 
 
 def test_an_unknown_hash_must_be_what_the_hub_says(server: HubServer, hub_row: Checkpoint) -> None:
@@ -146,9 +219,11 @@ def test_a_damaged_record_is_no_reason_to_trust(
 ) -> None:
     row = replace(hub_row, sha256="")
     hub.fetch(row)
-    (hub_home / "gantool" / "hashes.json").write_text("{")
-    with pytest.raises(WeightsError, match=r"hashes\.json"):
-        hub.fetch(row)
+    for bad in ("{", "[]", '{"files": []}'):
+        (hub_home / "gantool" / "lock.json").write_text(bad)
+        with pytest.raises(WeightsError, match=r"lock\.json"):
+            hub.fetch(row)
+        assert (hub_home / "gantool" / "lock.json").read_text() == bad
 
 
 # ---- removing
@@ -190,7 +265,7 @@ def catalog(hub_row: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         sha256=sha(b"weights"),
         scale=4,
     )
-    best = replace(hub_row, name="best", recommended=("gpu",), scale=4, licence="MIT")
+    best = replace(hub_row, name="best", recommended=("gpu",), scale=4, licence="MIT", commercial=True)
     grey = replace(hub_row, name="tint", task="colorize")
     return Catalog((own, replace(own, name="own-x2", scale=2), best, grey))
 

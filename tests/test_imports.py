@@ -29,7 +29,8 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "metrics": (1, TORCH | ARRAYS | {"torchmetrics"}),
     "media": (1, ARRAYS | {"PIL", "av", "imageio", "imageio_ffmpeg", "pillow_heif"}),
     **dict.fromkeys(
-        ["console", "progress", "hub", "cache", "download", "resume", "devices", "loading"], (2, TOOLS)
+        ["console", "progress", "hub", "cache", "records", "download", "resume", "devices", "loading"],
+        (2, TOOLS),
     ),
     **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors", "percept"], (2, TOOLS)),
     **dict.fromkeys(["legacy", "pool", "upscalers", "interpolation"], (2, TOOLS)),

@@ -163,10 +163,58 @@ def test_pull_verify_remove(gantool: Any, server: HubServer) -> None:
 
 
 def test_pull_json_and_what_a_model_needs(gantool: Any) -> None:
-    code, out, err = gantool("pull", "net-nc", "--json")
+    code, out, err = gantool("pull", "net-nc", "--json", "--accept-license")
     assert code == 0 and [r["name"] for r in lines(out)] == ["net-nc", "net-x4"]
     assert all(r["state"] == "cached" and Path(r["path"]).is_file() for r in lines(out))
-    assert "CC-BY-NC-4.0" in err and err.count("warning") == 1
+    assert [r["licence_accepted"] for r in lines(out)] == [True, None] and err == ""
+
+
+def test_a_licence_must_be_agreed_to_once(gantool: Any, server: HubServer) -> None:
+    code, out, err = gantool("pull", "net-nc", "--json")
+    assert code == 8 and [r["name"] for r in lines(out)] == ["net-x4"]
+    assert "CC-BY-NC-4.0" in err and "`gantool models pull net-nc --accept-license`" in err
+    photo = Path("photo.png")
+    assert cli.main(["colorize", str(photo), "--model", "net-nc"]) == 3  # inputs are looked at first
+    assert not any("nc.pth" in path for _, path, _ in server.requests)
+    assert gantool("pull", "net-nc", "--accept-license")[0] == 0
+    gantool("remove", "net-nc")
+    assert gantool("pull", "net-nc")[0] == 0
+
+
+def test_every_command_asks_before_it_downloads(
+    gantool: Any, server: HubServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from cli_kit import call, photo
+
+    picture = photo(tmp_path / "photo.png")
+    for words in (("--json",), ("--dry-run",)):
+        done = call(capfd, "colorize", picture, "--model", "net-nc", *words)
+        assert (done.code, done.out) == (5, "") and done.err.count("\n") == 1
+        assert "net-nc is not for commercial use" in done.err and "--accept-license" in done.err
+    assert call(capfd, "colorize", picture, "--model", "net-nc", "--accept-license", "--dry-run").code == 0
+    assert server.requests == []
+    done = call(capfd, "colorize", picture, "--model", "net-nc", "--accept-license")
+    assert done.code == 5 and "not a checkpoint" in done.err and server.count("GET") == 1
+    gantool("remove", "net-nc")
+    assert gantool("pull", "net-nc")[0] in (0, 8) and server.count("GET") >= 2
+
+
+def test_what_the_catalog_does_not_pin_may_be_updated(gantool: Any, server: HubServer) -> None:
+    path = Path(gantool("pull", "hf:owner/model/nc.pth")[1].strip())
+    shown = lines(gantool("show", "hf:owner/model/nc.pth", "--json")[1])[0]
+    assert shown["recorded"] == {
+        "sha256": hashlib.sha256(DATA[::-1]).hexdigest(),
+        "bytes": len(DATA),
+        "revision": COMMIT,
+    }
+    server.add("owner/model", "nc.pth", DATA[::2])
+    gantool("remove", "hf:owner/model/nc.pth")
+    code, out, err = gantool("pull", "hf:owner/model/nc.pth")
+    assert (code, out) == (5, "") and err.rstrip().endswith(
+        "`gantool models pull hf:owner/model/nc.pth --update` accepts it."
+    )
+    assert gantool("pull", "hf:owner/model/nc.pth", "--update")[0] == 0 and path.read_bytes() == DATA[::2]
+    assert "pinned by the catalog" in gantool("pull", "net-x4", "--update")[2]
 
 
 def test_pull_from_the_hub_by_address(gantool: Any) -> None:

@@ -113,7 +113,8 @@ def test_https_an_altered_file_is_fetched_again(server: HubServer, https_row: Ch
 def test_https_unknown_hash_is_recorded(server: HubServer, https_row: Checkpoint, hub_home: Path) -> None:
     row = replace(https_row, sha256="", bytes=0)
     path = hub.fetch(row)
-    assert json.loads((hub_home / "gantool" / "hashes.json").read_text()) == {row.url: sha(DATA)}
+    recorded = {"sha256": sha(DATA), "bytes": len(DATA)}
+    assert json.loads((hub_home / "gantool" / "lock.json").read_text()) == {"files": {row.url: recorded}}
     path.write_bytes(b"!")
     with pytest.raises(WeightsError, match="altered"):
         hub.verify(row)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gantool.commands.options import Output, examples, panels
+from gantool.commands.options import ACCEPT_LICENSE, Output, examples, panels
 from gantool.errors import GantoolError, PartialError, Stopped, UsageError
 
 EXAMPLES = examples(
@@ -82,10 +82,24 @@ def show(ctx: typer.Context, name: Annotated[str, Name], said: Output = Output()
     )
 )
 @panels
-def pull(ctx: typer.Context, names: Annotated[list[str], Names], said: Output = Output()) -> None:
+def pull(
+    ctx: typer.Context,
+    names: Annotated[list[str], Names],
+    accept_license: Annotated[bool, ACCEPT_LICENSE] = False,
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update",
+            help="Accept that a file has changed since its first download.",
+            rich_help_panel="Model",
+        ),
+    ] = False,
+    said: Output = Output(),
+) -> None:
     """Download models now, so that later runs find them, offline too.
 
-    Prints the path of each file. A download that was cut off goes on; a file that is here is checked.
+    Prints the path of each file. A download that was cut off goes on; a file that is here is checked. Where
+    the catalog does not know a file's hash, the one of the first download counts from then on.
     """
     from gantool import hub
     from gantool.catalog import load_catalog
@@ -97,9 +111,11 @@ def pull(ctx: typer.Context, names: Annotated[list[str], Names], said: Output = 
 
     def get(row: Any) -> None:
         with ctx.obj.task(row.name, total=row.bytes or None, unit="byte") as progress:
-            path = hub.pull(row, progress=progress)
-        if not row.commercial and row.source != "builtin":
-            ctx.obj.warn(f"{row.name}: check its licence ({row.licence}) before commercial use")
+            path = hub.pull(row, accept_license=accept_license, update=update, progress=progress)
+        if not row.commercial and row.licence == "unknown" and row.source != "builtin":
+            ctx.obj.warn(f"{row.name}: nothing is known of its licence; look it up before you use it")
+        if update and row.sha256:
+            ctx.obj.info(f"{row.name} is pinned by the catalog: --update changes nothing")
         ctx.obj.result(str(path), _record(row))
 
     _each(ctx.obj, list(dict.fromkeys(rows)), get)
@@ -174,11 +190,14 @@ def _each(console: Any, rows: list[Any], act: Callable[[Any], None]) -> None:
 
 
 def _record(row: Any) -> dict[str, Any]:
-    """A row as one JSON object, with where its file is."""
-    from gantool import hub
+    """A row as one JSON object, with where its file is and what was recorded of it."""
+    from gantool import cache, hub
 
     path = hub.cached(row)
-    return asdict(row) | {"state": hub.state(row), "path": None if path is None else str(path)}
+    record = asdict(row) | {"state": hub.state(row), "path": None if path is None else str(path)}
+    record["recorded"] = {} if row.sha256 else cache.recorded(row)
+    record["licence_accepted"] = cache.licence_accepted(row) if cache.licence_forbids(row) else None
+    return record
 
 
 def _text(name: str, value: Any) -> str:

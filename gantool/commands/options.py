@@ -75,6 +75,13 @@ class Files:
     ] = False
 
 
+ACCEPT_LICENSE = option(
+    "Model",
+    "--accept-license",
+    help="Agree to a licence that forbids commercial use, to download the model; asked once.",
+)
+
+
 @dataclass(frozen=True)
 class Model:
     """Which weights."""
@@ -88,6 +95,7 @@ class Model:
             help="auto, builtin, a name from `gantool models`, a file, or hf:owner/repo/file.",
         ),
     ] = "auto"
+    accept_license: Annotated[bool, ACCEPT_LICENSE] = False
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ class Session:
         self.device = devices.pick_device(request.hardware.device)
         self._between: Between | None = None
         self.choice = self._chosen()
+        self._check_licences()
         self.dtype = devices.pick_dtype(request.hardware.precision, self.device, self.choice.row)
         if self.choice.notice:
             console.info(self.choice.notice)
@@ -91,6 +92,16 @@ class Session:
             scale=request.scale,
         )
         return self._between.choice
+
+    def _check_licences(self) -> None:
+        """Raise WeightsError now for what could not be downloaded later, without the user's consent."""
+        from gantool import hub
+
+        between = self._between
+        choices = [self.choice] if between is None else [between.first, between.second]
+        for choice in choices:
+            if choice.path is None and not self._request.model.accept_license:
+                hub.check_licence(choice.row)
 
     @property
     def model(self) -> str:
@@ -142,7 +153,8 @@ class Session:
         from gantool import hub
 
         with self._console.task(f"fetch {row.name}", row.bytes or None, unit="byte") as progress:
-            return hub.fetch(row, progress=progress)
+            accept = self._request.model.accept_license
+            return hub.fetch(row, accept_license=accept, progress=progress)
 
 
 class LoadFailed(Exception):
