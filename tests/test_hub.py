@@ -97,7 +97,7 @@ def _read_only(*_: Any, **__: Any) -> None:
 def test_offline(server: HubServer, hub_row: Checkpoint, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     if how == "HF_HUB_OFFLINE":
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    options = {"offline": True} if how == "argument" else {}
+    options: dict[str, Any] = {"offline": True} if how == "argument" else {}
     error = fails(hub_row, **options)
     assert "HF_HUB_OFFLINE" in str(error) and "gantool models pull net" in str(error)
     assert server.requests == []

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +102,57 @@ def test_list(gantool: Any, words: tuple[str, ...]) -> None:
     code, out, err = gantool(*words)
     assert code == 0 and err == ""
     rows = [line.split() for line in out.splitlines()]
-    assert rows[0][:6] == ["task", "name", "scale", "size", "licence", "where"]
-    assert rows[2][:5] == ["colorize", "own", "3", "B", "MIT"] and "built-in" in rows[2]
-    assert "not commercial" in out and "x4" in out and "1.0 MB" in out
-    assert out.count("not here") == 2
+    assert rows[0] == ["name", "task", "size", "licence", "commercial", "where", "what", "for"]
+    assert rows[2] == ["own", "colorize", "3", "B", "MIT", "yes", "built-in", "in", "the", "package"]
+    assert rows[3][:7] == ["net-nc", "colorize", "?", "CC-BY-NC-4.0", "no", "not", "here"]
+    assert rows[4][:6] == ["net-x4", "upscale", "x4", "1.0", "MB", "MIT"]
+    assert len(rows) == 5 and "\x1b" not in out
     gantool("pull", "net-x4")
     assert "cached" in gantool(*words)[1]
+
+
+def test_table_on_a_narrow_terminal(gantool: Any) -> None:
+    from rich.text import Text
+
+    from gantool.commands.models_table import table
+
+    rows = list(catalog.load_catalog().rows)
+    long = "a-model-with-quite-a-long-name-and-more"
+    rows.append(replace(rows[0], name=long, licence="GPL-3.0-or-later and CC-BY-NC-SA-4.0"))
+    for colors in (False, True):
+        text = Text.from_ansi(table(rows, width=80, colors=colors)).plain
+        assert max(map(len, text.splitlines())) <= 80
+        for row in rows:
+            assert row.name[:20] in text and (row.commercial or "no " in text)
+        assert "commercial" not in text and "a net" not in text
+        assert text.split().count("not") == 3
+    assert "\x1b[32mbuilt-in" in table(rows, width=80, colors=True)
+    wide = table(rows, width=160)
+    assert "commercial" in wide and "in the package" in wide and max(map(len, wide.splitlines())) <= 160
+    assert long in table(rows, width=None)
+
+
+def test_list_on_a_terminal(
+    gantool: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As wide as the terminal is, and in colour only where colours are wanted."""
+    import io
+
+    from gantool.commands import models
+    from gantool.console import Console
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for columns, colors in ((80, True), (200, False)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("NO_COLOR", "" if colors else "1")
+        monkeypatch.setenv("TERM", "xterm")
+        out = Terminal()
+        models._list(Console(out=out), None)
+        assert ("\x1b[" in out.getvalue()) == colors
+        assert ("what for" in out.getvalue()) == (columns == 200)
 
 
 @pytest.mark.parametrize("words", [("--json",), ("list", "--json"), ("--json", "list")])

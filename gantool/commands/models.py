@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -216,6 +217,8 @@ def _text(name: str, value: Any) -> str:
 
 def _list(console: Any, task: str | None) -> None:
     from gantool.catalog import TASKS, load_catalog
+    from gantool.commands.models_table import table
+    from gantool.console import colored
 
     if task is not None and task not in TASKS:
         raise UsageError(f"unknown task '{task}'", remedy=f"Use one of {', '.join(TASKS)}.")
@@ -225,39 +228,8 @@ def _list(console: Any, task: str | None) -> None:
             console.result(row.name, _record(row))
         return
     if rows:
-        console.print(_table(rows))
+        # At least 80: a narrower terminal breaks lines better than the table does.
+        width = max(80, shutil.get_terminal_size().columns) if console.out.isatty() else None
+        console.print(table(rows, width=width, colors=width is not None and colored(console.out)))
     else:
         console.info(f"There is no model for {task} yet.")
-
-
-def _table(rows: list[Any]) -> str:
-    """The rows as a plain text table; as wide as it needs to be, so that a pipe gets whole lines."""
-    import io
-    import shutil
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from gantool import hub
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("task", "name"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("scale", justify="right")
-    table.add_column("size", justify="right", no_wrap=True)
-    for title in ("licence", "where"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("what for", ratio=1)
-    for row in sorted(rows, key=lambda row: (row.task, row.source != "builtin", row.name)):
-        scale = f"x{row.scale}" if row.task == "upscale" else ""
-        licence = row.licence if row.commercial else f"{row.licence}, not commercial"
-        table.add_row(
-            row.task, row.name, scale, hub.describe_size(row.bytes), licence, hub.state(row), row.summary
-        )
-    on_terminal = sys.__stdout__ is not None and sys.__stdout__.isatty()
-    width = max(80, shutil.get_terminal_size().columns) if on_terminal else 200
-    text = io.StringIO()
-    Console(file=text, width=width, color_system=None, markup=False, highlight=False).print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
