@@ -71,8 +71,13 @@ def load_net(
     Half-precision files are computed in ``dtype``, float32 unless asked otherwise. Raises WeightsError when
     the file does not fit the architecture, DeviceError when the net does not fit the device.
     """
-    architecture = _architecture(row.arch, path)
     state, _ = read_state(path, row.key)
+    return placed(_built(row, state, path), device, dtype)
+
+
+def _built(row: Checkpoint, state: Mapping[str, Tensor], path: str | Path) -> nn.Module:
+    """The net of a row with the tensors of a file, in eval mode. Raises WeightsError."""
+    architecture = _architecture(row.arch, path)
     try:
         with torch.device("meta"):
             blueprint = architecture(**row.args)
@@ -90,7 +95,7 @@ def load_net(
     with torch.random.fork_rng(devices=[]):  # random first weights must not shift the caller's random numbers
         net = architecture(**row.args)
     net.load_state_dict(state, strict=True)
-    return placed(net, device, dtype)
+    return net.eval()
 
 
 def load_foreign(
@@ -175,7 +180,11 @@ def row_of(path: str | Path) -> Checkpoint | None:
     upscaler = upscalers.recognise(state)
     if upscaler is not None:
         summary = f"{upscaler.arch.partition('.')[2]}, recognised by its layout"
-        return Checkpoint(path.stem, "upscale", summary=summary, **vars(upscaler), **place)
+        rows = [
+            Checkpoint(path.stem, "upscale", summary=summary, **vars(layout), **place)
+            for layout in upscalers.conventions(upscaler)
+        ]
+        return rows[0] if len(rows) == 1 else _tried(rows, state, path)
     layout = legacy.recognise(legacy.tidy(state))
     if layout is not None:
         summary = f"{layout.arch.partition('.')[2]}, recognised by its layout"
@@ -184,6 +193,17 @@ def row_of(path: str | Path) -> Checkpoint | None:
     if several:
         raise WeightsError(f"the file holds several nets: {', '.join(sorted(several)[:8])}", path, ONE_NET)
     return None
+
+
+def _tried(rows: list[Checkpoint], state: Mapping[str, Tensor], path: Path) -> Checkpoint:
+    """The row by which the net's result resembles what it was given; the first if none does."""
+    apart: dict[float, Checkpoint] = {}
+    for row in rows:
+        try:
+            apart.setdefault(upscalers.resemblance(_built(row, state, path), row.value_range), row)
+        except WeightsError:  # it does not fit: for the load itself to say
+            return rows[0]
+    return apart[min(apart)] if min(apart) < upscalers.RESEMBLES else rows[0]
 
 
 def _architecture(arch: str, path: str | Path) -> type[nn.Module]:

@@ -1,8 +1,9 @@
 """What gantool's super-resolution nets need beside their weights, and whose a bare state dict is.
 
 Released files say nothing about themselves: scale, width and depth are read from names and shapes, the rest
-is what the programs that made them take for granted. EDSR under its authors' names is left out: the files of
-super-image have the same names and shapes, but are other nets (see ``models/edsr.py``).
+is what the programs that made them take for granted. Where programs differ in what they take for granted
+(pictures in [0,1] or in 0..255, EDSR's mean taken off or not), :func:`conventions` lists what there is, and
+:func:`resemblance` tells which of them the weights were trained for.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from gantool.models.edsr import EDSR
+from gantool.models.rlfn import RLFN
 from gantool.models.rrdbnet import RRDBNet
 from gantool.models.srresnet import MSRResNet
 
 _LARGEST_OVERLAP = 64  # px; beyond it, tiles would consist of little else
+
+RESEMBLES = 0.1
+"""A :func:`resemblance` below this is one; the released nets, rightly used, stay below 0.05."""
 
 _COMPACT = re.compile(r"body\.(\d+)\.(weight|bias)")
 
@@ -35,6 +42,7 @@ class Layout:
     dtypes: tuple[str, ...] = ("bf16",)
     value_range: float = 1.0
     multiple: int = 1
+    whole: bool = False
 
 
 def compact(num_feat: int = 64, num_conv: int = 16, upscale: int = 4, channels: int = 3) -> Layout:
@@ -81,11 +89,59 @@ def srresnet(scale: int = 4, width: int = 64, blocks: int = 16, before_skip: str
     return Layout("srresnet.SRResNet", args, scale, 2 * blocks + 8, ())
 
 
+def imdn(scale: int = 4, width: int = 64, blocks: int = 6) -> Layout:
+    """IMDN: every block measures the whole picture."""
+    return Layout("imdn.IMDN", {"scale": scale, "width": width, "blocks": blocks}, scale, None, whole=True)
+
+
+def imdn_rtc(scale: int = 2, width: int = 12, blocks: int = 5) -> Layout:
+    """IMDN's real-time form."""
+    args = {"scale": scale, "width": width, "blocks": blocks}
+    return Layout("imdn.IMDNRTC", args, scale, 4 * blocks + 2, ())
+
+
+def rfdn(scale: int = 4, width: int = 50, blocks: int = 4) -> Layout:
+    """RFDN as its authors have it: pictures in 0..255. Its attention is stretched over the whole picture."""
+    args = {"scale": scale, "width": width, "blocks": blocks}
+    return Layout("rlfn.RFDN", args, scale, None, (), 255.0, whole=True)
+
+
+def rlfn(scale: int = 4, width: int = 52, inner: int = 52, blocks: int = 6, attention: int = 16) -> Layout:
+    """RLFN as its authors have it: pictures in 0..255. Its attention is stretched over the whole picture."""
+    args = {"scale": scale, "width": width, "inner": inner, "blocks": blocks, "attention": attention}
+    return Layout("rlfn.RLFN", args, scale, None, (), 255.0, whole=True)
+
+
+def conventions(layout: Layout) -> tuple[Layout, ...]:
+    """The nets that a file of this layout may hold, the one of the architecture's own authors first."""
+    if layout.arch == "edsr.EDSR":
+        plain = replace(layout, args=layout.args | {"rgb_range": 1.0, "shift": False}, value_range=1.0)
+        return layout, plain
+    if layout.arch in ("rlfn.RFDN", "rlfn.RLFN", "imdn.IMDN", "imdn.IMDNRTC"):
+        return layout, replace(layout, value_range=256.0 - layout.value_range)
+    return (layout,)
+
+
+@torch.no_grad()
+def resemblance(net: nn.Module, value_range: float) -> float:
+    """How far the result for a smooth picture is from that picture once it is shrunk again, mean of |.|.
+
+    A few hundredths for a net used as it was trained, with pictures in [0, ``value_range``]; anything
+    otherwise.
+    """
+    ramp = torch.linspace(0.2, 0.8, 24)
+    x = torch.stack((ramp.expand(24, 24), ramp.flip(0)[:, None].expand(24, 24), torch.full((24, 24), 0.6)))
+    y = net(x[None] * value_range) / value_range
+    apart = (F.adaptive_avg_pool2d(y, (24, 24)) - x)[..., 4:-4, 4:-4].abs().mean()
+    return float(apart) if bool(torch.isfinite(apart)) else math.inf
+
+
 def recognise(state: Mapping[str, Tensor]) -> Layout | None:
     """The net that a bare state dict belongs to; None if it is none of these, or not one for RGB.
 
-    SRVGGNetCompact and EDSR with BasicSR's names, RRDBNet in its three spellings, MSRResNet in two, and
-    leftthomas' SRResNet. Whether all names and shapes fit is for the strict load to say.
+    SRVGGNetCompact, EDSR in two spellings, RRDBNet in three, MSRResNet in two, leftthomas' SRResNet, IMDN
+    and IMDN-RTC, RFDN, and RLFN in two spellings. Whether all names and shapes fit is for the strict load to
+    say.
     """
     return (
         _compact(state)
@@ -93,6 +149,9 @@ def recognise(state: Mapping[str, Tensor]) -> Layout | None:
         or _edsr(state)
         or _msrresnet(MSRResNet.own_names(state))
         or _srresnet(state)
+        or _imdn(state)
+        or _rfdn(state)
+        or _rlfn(RLFN.own_names(state))
     )
 
 
@@ -142,9 +201,9 @@ def _rrdbnet(state: Mapping[str, Tensor]) -> Layout | None:
 
 
 def _edsr(state: Mapping[str, Tensor]) -> Layout | None:
-    if "conv_after_body.weight" not in state:
-        return None
     names = EDSR.own_names(state)
+    if "sub_mean.bias" not in names:
+        return None
     width, channels, _ = _kernel(names, "head.0.weight")
     ups = [n for n in (0, 2, 4) if f"tail.0.{n}.weight" in names]
     wide, _, _ = _kernel(names, "tail.0.0.weight")
@@ -174,3 +233,36 @@ def _srresnet(state: Mapping[str, Tensor]) -> Layout | None:
     ups = _count(state, rf"block{blocks + 3}\.(\d+)\.conv\.weight")
     closing = "batch" if f"block{blocks + 2}.1.running_mean" in state else "prelu"
     return srresnet(2**ups, width, blocks, closing) if ups in (1, 2, 3) else None
+
+
+def _shuffled(state: Mapping[str, Tensor], name: str) -> int:
+    """The factor of a pixel shuffle to RGB behind the convolution of that name; 0 if it is none."""
+    wide, _, _ = _kernel(state, name)
+    scale = math.isqrt(wide // 3)
+    return scale if wide and 3 * scale**2 == wide else 0
+
+
+def _imdn(state: Mapping[str, Tensor]) -> Layout | None:
+    width, channels, _ = _kernel(state, "fea_conv.weight")
+    blocks, scale = _count(state, r"IMDB(\d+)\.c1\.weight") - 1, _shuffled(state, "upsampler.0.weight")
+    if channels == 3 and width and blocks > 0 and scale:
+        return imdn(scale, width, blocks)
+    width, channels, _ = _kernel(state, "model.0.weight")
+    blocks, scale = _count(state, r"model\.1\.sub\.(\d+)\.c1\.weight"), _shuffled(state, "model.2.weight")
+    return imdn_rtc(scale, width, blocks) if channels == 3 and width and blocks and scale else None
+
+
+def _rfdn(state: Mapping[str, Tensor]) -> Layout | None:
+    width, channels, _ = _kernel(state, "fea_conv.weight")
+    blocks, scale = _count(state, r"B(\d+)\.c1_d\.weight") - 1, _shuffled(state, "upsampler.0.weight")
+    return rfdn(scale, width, blocks) if channels == 3 and width and blocks > 0 and scale else None
+
+
+def _rlfn(state: Mapping[str, Tensor]) -> Layout | None:
+    width, channels, _ = _kernel(state, "fea_conv.weight")
+    inner, _, _ = _kernel(state, "B1.c1_r.weight")
+    attention, _, _ = _kernel(state, "B1.esa.conv1.weight")
+    blocks, scale = _count(state, r"B(\d+)\.c2_r\.weight") - 1, _shuffled(state, "upsampler.0.weight")
+    if channels != 3 or not (width and inner and attention and scale) or blocks < 1:
+        return None
+    return rlfn(scale, width, inner, blocks, attention)

@@ -32,7 +32,9 @@ LAYOUTS = [
     *(upscalers.edsr(scale, 8, 2) for scale in (2, 3, 4, 8)),
     *(upscalers.msrresnet(scale, 8, 2) for scale in (2, 3, 4)),
     *(upscalers.srresnet(scale, 8, 2) for scale in (2, 4, 8)),
+    *(upscalers.imdn_rtc(scale, 8, 2) for scale in (2, 4)),
 ]
+WHOLE = [upscalers.imdn(3, 16, 2), upscalers.rfdn(2, 8, 3), upscalers.rlfn(4, 6, 8, 2, 4)]
 
 
 def build(layout) -> nn.Module:
@@ -52,9 +54,6 @@ def test_released_layouts_are_recognised_and_load(case, tmp_path):
     state, entry = zeros(NETS[case]["keys"]), NETS[case]
     torch.save({"params_ema": state}, tmp_path / "some name.pth")
     row = loading.row_of(tmp_path / "some name.pth")
-    if "authors" in case:  # super-image's files look the same and are others
-        assert row is None
-        return
     assert row is not None and row.task == "upscale" and row.arch == entry["arch"]
     net, again = loading.load(Checkpoint("x", "upscale"), tmp_path / "some name.pth")
     assert again == row and row.name == "some name"
@@ -65,11 +64,9 @@ def test_released_layouts_are_recognised_and_load(case, tmp_path):
     assert list(y.shape[1:]) == entry["outputs"][0]["shape"][1:]
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: f"{x.arch} x{x.scale}")
+@pytest.mark.parametrize("layout", [*LAYOUTS, *WHOLE], ids=lambda x: f"{x.arch} x{x.scale}")
 def test_a_net_s_own_file_gives_its_layout(layout):
     net = build(layout)
-    if isinstance(net, EDSR):
-        return
     found = upscalers.recognise(net.state_dict())
     if layout.scale == 1 and layout.args.get("num_block") == 0:
         assert found is None  # no block to know it by
@@ -96,6 +93,68 @@ def test_the_radius_is_what_the_net_sees(layout):
         rows = slope.abs().sum((0, 1, 3)).nonzero().flatten() - middle - phase // scale
         seen |= {int(-rows.min()), int(rows.max())}
     assert max(seen) == radius
+
+
+@pytest.mark.parametrize("layout", WHOLE, ids=lambda x: x.arch)
+def test_nets_that_measure_the_whole_picture_say_so(layout):
+    torch.manual_seed(0)
+    net = build(layout).eval()
+    x = torch.rand(1, 3, 40, 60) * layout.value_range
+    with torch.no_grad():
+        whole, left = net(x), net(x[..., :40])
+        small = net(x[..., :3, :5])
+    assert layout.whole and layout.radius is None
+    far = slice(0, 4)  # 36 px from the cut
+    assert (whole[..., far] - left[..., far]).abs().max() > 1e-7 * layout.value_range
+    assert small.shape[-2:] == (3 * layout.scale, 5 * layout.scale)
+
+
+class Shrunk(nn.Module):
+    """A net that enlarges rightly if its pictures have the range it knows."""
+
+    def __init__(self, known: float) -> None:
+        super().__init__()
+        self.known = known
+
+    def forward(self, x):
+        return nn.functional.interpolate(x, scale_factor=2, mode="nearest") * (x.max() < 2 * self.known) + (
+            self.known if x.max() < self.known / 2 else 0
+        )
+
+
+@pytest.mark.parametrize("known", [1.0, 255.0])
+def test_resemblance_tells_the_range(known):
+    for value_range in (1.0, 255.0):
+        apart = upscalers.resemblance(Shrunk(known), value_range)
+        assert apart < 1e-6 if value_range == known else apart > upscalers.RESEMBLES
+
+
+@pytest.mark.parametrize("case", ["authors", "super-image"])
+def test_edsr_s_files_are_told_apart_by_what_they_give(case, tmp_path):
+    """The same names and shapes: only a trial shows whose net it is."""
+    net, own = EDSR(2, 8, 1), case == "authors"
+    with torch.no_grad():  # what comes in enlarged by repetition
+        for name, parameter in net.named_parameters():
+            if not name.startswith(("sub_mean", "add_mean")):
+                parameter.zero_()
+        for c in range(3):
+            net.head[0].weight[c, c, 1, 1] = 1
+            net.tail[0][0].weight[4 * c : 4 * c + 4, c, 1, 1] = 1
+            net.tail[1].weight[c, c, 1, 1] = 1
+        if own:
+            net.tail[1].bias.fill_(5)  # little in 0..255
+        else:
+            first, _, second = net.body[0].body
+            first.weight[0, 0, 1, 1], first.weight[1, 0, 1, 1] = 1, -1
+            first.bias.fill_(-5)  # never reached in [0,1]
+            second.weight[3, :2, 1, 1] = 5
+            net.body[1].weight[0, 3, 1, 1] = 1
+    torch.save(net.state_dict(), tmp_path / "x.pth")
+    row = loading.row_of(tmp_path / "x.pth")
+    assert row is not None and row.value_range == (255.0 if own else 1.0)
+    assert row.args.get("shift", True) == own
+    loaded, _ = loading.load(Checkpoint("x", "upscale"), tmp_path / "x.pth")
+    assert upscalers.resemblance(loaded, row.value_range) < 0.03
 
 
 def test_large_nets_are_tiled_with_a_usual_overlap():

@@ -1,7 +1,8 @@
 """Super-resolution nets and critics against a record made with the original programs (see known_weights).
 
 ``superres_layouts.json`` was recorded from BasicSR (commit 8d56e3a0), spandrel's net of the first ESRGAN,
-KAIR, leftthomas/SRGAN (commit b0323c6c) and a transcription of EDSR-PyTorch; each picture was given together
+KAIR, leftthomas/SRGAN (commit b0323c6c), transcriptions of EDSR-PyTorch and super-image (commit 38b42bfa),
+IMDN (commit 8f158e6a), and RFDN and RLFN in NTIRE2022_ESR (commit e95ba4a4); each picture was given together
 with its mirror image.
 """
 
@@ -17,8 +18,11 @@ from known_weights import figures, fill, picture, settled
 
 from gantool.models.critics import UNetDiscriminatorSN, VGGStyleDiscriminator
 from gantool.models.edsr import EDSR
+from gantool.models.imdn import IMDN, IMDNRTC
+from gantool.models.rlfn import RFDN, RLFN
 from gantool.models.rrdbnet import RRDBNet
 from gantool.models.srresnet import MSRResNet, SRResNet
+from gantool.models.srvgg import SRVGGNetCompact
 
 RECORD = json.loads((Path(__file__).parent / "superres_layouts.json").read_text(encoding="utf-8"))
 
@@ -81,6 +85,14 @@ def test_outputs_are_the_original_ones(case):
         (MSRResNet, {}, 74, 1_517_571),
         (SRResNet, {}, 258, 1_549_462),
         (SRResNet, {"blocks": 5, "before_skip": "prelu"}, 89, 734_092),
+        (SRVGGNetCompact, {"num_conv": 32}, 101, 1_213_296),
+        (SRVGGNetCompact, {}, 53, 621_424),
+        (IMDN, {}, 92, 715_176),
+        (IMDN, {"scale": 2}, 92, 694_404),
+        (IMDNRTC, {}, 56, 20_190),
+        (RFDN, {}, 128, 433_448),
+        (RLFN, {}, 114, 543_740),
+        (RLFN, {"width": 46, "inner": 48, "blocks": 4}, 78, 317_218),
         (VGGStyleDiscriminator, {}, 60, 14_499_401),
         (UNetDiscriminatorSN, {}, 28, 4_376_897),
     ],
