@@ -50,7 +50,7 @@ class Checkpoint:
     ``radius``: receptive field in input px (exact tile overlap), None when the net sees the whole picture.
     ``dtypes``: what is cleared beside fp32, of "bf16" and "fp16". ``value_range``: 1.0 or 255.0.
     ``signed``: the net takes and gives [-1,1] instead of [0, value_range].
-    ``color``: order of the input channels. ``needs``: other rows that must be present.
+    ``color``: order of the input channels; "gray" is luma. ``needs``: other rows that must be present.
     ``whole``: the net's norms measure the picture that it is shown (instance norm and the like), so a tile
     comes out otherwise than the same place of the whole picture: no tiles below a size limit.
     ``keeps_gray``: a grey picture stays grey (translate: restoration and the like).
@@ -239,7 +239,7 @@ def _check(row: Checkpoint) -> None:
         "value_range": row.value_range not in (1.0, 255.0),
         "signed": row.signed and row.value_range != 1.0,
         "whole": row.whole and row.radius is not None,
-        "color": row.color not in ("rgb", "bgr", "lab"),
+        "color": row.color not in ("rgb", "bgr", "lab", "gray"),
         "key": not _KEY.fullmatch(row.key),
         "args": not all(isinstance(k, str) and _harmless(v) for k, v in row.args.items()),
     }

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gantool import legacy, upscalers
+from gantool import colorizers, legacy, upscalers
 from gantool.catalog import Checkpoint, embedded_row
 from gantool.errors import DeviceError, Stopped, UsageError, WeightsError
 from gantool.media.files import atomic
@@ -185,6 +185,10 @@ def row_of(path: str | Path) -> Checkpoint | None:
             for layout in upscalers.conventions(upscaler)
         ]
         return rows[0] if len(rows) == 1 else _tried(rows, state, path)
+    colorizer = colorizers.recognise(state)
+    if colorizer is not None:
+        summary = f"{colorizer.arch.partition('.')[2]}, recognised by its layout"
+        return Checkpoint(path.stem, "colorize", summary=summary, **vars(colorizer), **place)
     layout = legacy.recognise(legacy.tidy(state))
     if layout is not None:
         summary = f"{layout.arch.partition('.')[2]}, recognised by its layout"

@@ -26,7 +26,7 @@ _LARGEST_RATIO = 4
 _SLACK_BYTES = 16 * 2**20
 _LARGEST_BYTES = 4 * 2**30
 _MOST_ENTRIES = 20_000
-_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "net_state_dict")
+_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "net_state_dict", "model")
 _DTYPES = {
     torch.float16,
     torch.bfloat16,

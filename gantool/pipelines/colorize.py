@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
 from gantool.errors import UsageError
-from gantool.ops.color import join_lab, lightness
-from gantool.ops.resize import resize
+from gantool.hints import Hint, read_hints
+from gantool.ops.color import join_lab, lab_to_rgb, lightness, rgb_to_lab
+from gantool.ops.palette import Palette, palette_of, with_palette
+from gantool.ops.resize import resize, to_tensor
 from gantool.pipelines import Context, Pipeline
 
 _LONGEST = (
     4.0  # a wider picture is shown to the net as if it were 4:1; more context would not fit its training
 )
+_HINT_RADIUS = 3.0  # px of what the net sees: it was trained with patches of up to 9 px
 
 
 def build(
@@ -22,38 +29,66 @@ def build(
     *,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-    render_size: int = 256,
+    render_size: int | None = None,
     saturation: float = 1.0,
+    hints: str | Path | Sequence[Hint] = (),
+    reference: str | Path | np.ndarray | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Pipeline:
     """The colorize pipeline: its layer is ab (N,2,h,w) in Lab units at render size.
 
     Old chroma (sepia, tint, an earlier colouring) is dropped: only lightness is shown to the net and kept.
+    How a net wants to be shown pictures stands in its class: ``render_size`` (px; ``render_size_film`` for
+    films), ``square`` (stretched to a square), ``shrink`` (the way of resizing), ``shows`` ("lightness",
+    L/100; "luma"; "rgb", three equal channels of that lightness), ``gives`` ("ab" in Lab units, or "rgb",
+    whose ab is taken) and ``takes_hints``.
 
     Args:
-        net: maps L/100 (or, where ``row.color`` is "gray", luma) (N,1,h,w) to ab (N,2,h,w).
-        render_size: short side at which the net works, px; at least ``row.multiple``.
+        net: maps what it is shown (N,1,h,w), or (N,3,h,w) for "rgb", to ab (N,2,h,w) or RGB (N,3,h,w).
+        render_size: short side at which the net works, px, at least ``row.multiple`` and of a square net a
+            multiple of it; None for the net's own.
         saturation: factor on a and b, 0 or more.
+        hints: colours of places, or the file that :func:`gantool.hints.read_hints` reads.
+        reference: a photo (a file, or (H,W,3) uint8 or uint16) whose colours are to be used.
+
+    Raises:
+        UsageError: a render size that does not suit the net, or hints for a net that takes none.
+        InputError: the file of hints or the photo cannot be read.
     """
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    multiple = max(1, row.multiple)
-    if render_size < multiple:
-        raise UsageError(f"--render-size {render_size} is too small", remedy=f"Use at least {multiple}")
+    square = bool(getattr(net, "square", False))
+    size = _size(net, row, render_size, square)
+    places = read_hints(hints) if isinstance(hints, str | Path) else tuple(hints)
+    if places and not getattr(net, "takes_hints", False):
+        raise no_hints(row.name)
+    palette = None if reference is None else _palette(reference)
 
     def predict(x: Tensor, context: Context) -> Tensor:
-        height, width = render_shape(x.shape[-2], x.shape[-1], render_size, multiple)
-        small = resize(x, height, width, "bilinear")
-        if row.color == "gray":
-            weights = torch.tensor((0.299, 0.587, 0.114), device=x.device).view(1, 3, 1, 1)
-            shown = (small * weights).sum(1, keepdim=True)
+        short = size(bool(context.times))
+        height, width = (
+            (short, short) if square else render_shape(x.shape[-2], x.shape[-1], short, max(1, row.multiple))
+        )
+        small = resize(x, height, width, getattr(net, "shrink", "bilinear")).clamp(0, 1)
+        shown = _shown(small, getattr(net, "shows", "luma" if row.color == "gray" else "lightness")).to(dtype)
+        if places:
+            answer = net(shown, _hint_planes(places, x.shape[-2:], shown)).float()
         else:
-            shown = lightness(small) / 100
-        return net(shown.to(dtype)).float() * saturation
+            answer = net(shown).float()
+        ab = rgb_to_lab(answer)[:, 1:] if getattr(net, "gives", "ab") == "rgb" else answer
+        if palette is not None:
+            ab = with_palette(ab, palette)
+        return ab * saturation
 
     def finish(x: Tensor, layer: Tensor) -> Tensor:
         ab = resize(layer, x.shape[-2], x.shape[-1], "bilinear")
         return join_lab(lightness(x), ab)
 
     return Pipeline("colorize", row.name, predict, finish, device, blend="chroma")
+
+
+def no_hints(model: str) -> UsageError:
+    """What is said when colour hints are given to a model that cannot take them."""
+    return UsageError(f"{model} takes no colour hints", remedy="Use --model siggraph17, or leave out --hints")
 
 
 def render_shape(height: int, width: int, short: int, multiple: int) -> tuple[int, int]:
@@ -65,3 +100,68 @@ def render_shape(height: int, width: int, short: int, multiple: int) -> tuple[in
         return max(multiple, round(min(side * factor, limit) / multiple) * multiple)
 
     return fit(height), fit(width)
+
+
+def _size(net: nn.Module, row: Checkpoint, asked: int | None, square: bool) -> Callable[[bool], int]:
+    """Whether it is a film -> the short side at which the net works."""
+    multiple = max(1, row.multiple)
+    if asked is None:
+        photo = int(getattr(net, "render_size", 256))
+        film = int(getattr(net, "render_size_film", photo))
+        return lambda is_film: film if is_film else photo
+    if asked < multiple:
+        raise UsageError(f"--render-size {asked} is too small", remedy=f"Use at least {multiple}")
+    if square and asked % multiple:
+        near = max(multiple, round(asked / multiple) * multiple)
+        what = f"{row.name} works at multiples of {multiple} px, not at {asked}"
+        raise UsageError(what, remedy=f"Use --render-size {near}")
+    return lambda _: asked
+
+
+def _shown(small: Tensor, shows: str) -> Tensor:
+    """RGB (N,3,h,w) -> what the net is shown, in [0,1]."""
+    if shows == "luma":
+        weights = torch.tensor((0.299, 0.587, 0.114), device=small.device).view(1, 3, 1, 1)
+        return (small * weights).sum(1, keepdim=True)
+    light = lightness(small)
+    if shows == "rgb":
+        return lab_to_rgb(torch.cat((light, torch.zeros_like(light), torch.zeros_like(light)), 1)).clamp(0, 1)
+    return light / 100
+
+
+def _hint_planes(hints: Sequence[Hint], source: Sequence[int], shown: Tensor) -> Tensor:
+    """Hints as (N,3,h,w): a, b and where they hold. Later hints lie over earlier ones.
+
+    ``source``: height and width of the picture that the hints' pixels count.
+    """
+    tall, wide = source
+    height, width = shown.shape[-2:]
+    down, across = height / tall, width / wide
+    planes = shown.new_zeros((3, height, width))
+    y = torch.arange(height, device=shown.device)[:, None] + 0.5
+    x = torch.arange(width, device=shown.device)[None] + 0.5
+    for hint in hints:
+        left, top, radius = hint.at(wide, tall)
+        # A square, as in training; never smaller than the pixel that it falls into.
+        tall_half = _HINT_RADIUS if radius is None else radius * down
+        wide_half = _HINT_RADIUS if radius is None else radius * across
+        inside = ((y - top * down).abs() <= max(tall_half, 0.5)) & (
+            (x - left * across).abs() <= max(wide_half, 0.5)
+        )
+        color = torch.tensor(hint.rgb, dtype=torch.float32).view(1, 3, 1, 1)
+        a, b = rgb_to_lab(color)[0, 1:, 0, 0].tolist()
+        for plane, value in zip(planes, (a, b, 1.0), strict=True):
+            plane.masked_fill_(inside, value)
+    return planes.expand(len(shown), -1, -1, -1)
+
+
+def _palette(reference: str | Path | np.ndarray) -> Palette:
+    if not isinstance(reference, np.ndarray):
+        from gantool.media.image import read_picture
+
+        reference = read_picture(Path(reference), to_srgb=True).rgb
+    x = to_tensor(reference[None])
+    factor = 256 / max(x.shape[-2:])
+    if factor < 1:
+        x = resize(x, *(max(1, round(side * factor)) for side in x.shape[-2:]), "bilinear")
+    return palette_of(rgb_to_lab(x.clamp(0, 1))[0, 1:])
