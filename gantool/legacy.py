@@ -3,7 +3,7 @@
 ``latest_net_G.pth`` of pytorch-CycleGAN-and-pix2pix says nothing about itself: its program is told the
 training flags again at test time. Here they are read from names and shapes. What the weights do not show is
 as in that program: dropout shares, and that its batch-norm U-Nets are tested with the picture's own
-statistics. The files of DPED are known by their names.
+statistics. The files of DPED, AnimeGANv2 and StarGAN are known by their names, and so are GAN Compression's.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from torch import Tensor
+
+from gantool.models.stargan import CELEBA, StarGAN
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _BLOCK = re.compile(r"model\.(\d+)\.conv_block\.(\d+)\.weight")
@@ -29,6 +32,7 @@ class Layout:
     whole: bool
     signed: bool = True
     keeps_gray: bool = False
+    radius: int | None = None
 
 
 def tidy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -51,10 +55,17 @@ def recognise(state: Mapping[str, Tensor]) -> Layout | None:
     """The generator that a :func:`tidy` state dict belongs to; None if it is none that is known.
 
     U-Net of any depth from 5 and ResNet with any number of blocks, of any width and channels, with batch,
-    instance or no norm, and for the ResNet with or without dropout layers; DPED of any width. Whether all
-    names and shapes fit is for the strict load to say.
+    instance or no norm, and for the ResNet with or without dropout layers; ResNets of separable convolutions,
+    DPED, AnimeGANv2 and StarGAN of any width. Whether all names and shapes fit is for the strict load to say.
     """
-    return _unet(state) or _resnet(state) or _dped(state)
+    return (
+        _unet(state)
+        or _resnet(state)
+        or _mobile(state)
+        or _dped(state)
+        or _animegan(state)
+        or _stargan(StarGAN.own_names(state))
+    )
 
 
 def nets_inside(state: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -133,3 +144,41 @@ def _dped(state: Mapping[str, Tensor]) -> Layout | None:
         return None
     args = {} if first.shape[3] == 64 else {"width": first.shape[3]}
     return Layout("dped.DPED", args, 1, whole=True, signed=False, keeps_gray=True)
+
+
+def _mobile(state: Mapping[str, Tensor]) -> Layout | None:
+    names = (f"model.{n}.conv_block.1.conv.2.weight" for n in range(10, len(state)))
+    inner = [state[name].shape[0] for name in takewhile(state.__contains__, names)]
+    down = [_kernel(state, f"model.{n}.weight", side) for n, side in ((1, 7), (4, 3), (7, 3))]
+    after = 10 + len(inner)
+    up = [_kernel(state, f"model.{n}.weight", 3) for n in (after, after + 3)]
+    last = _kernel(state, f"model.{after + 7}.weight", 7)
+    if not inner or any(kernel is None for kernel in (*down, *up, last)):
+        return None
+    args = {
+        "down": [kernel.shape[0] for kernel in down if kernel is not None],
+        "inner": inner,
+        "up": [kernel.shape[1] for kernel in up if kernel is not None],
+        "input_nc": state["model.1.weight"].shape[1],
+        "output_nc": state[f"model.{after + 7}.weight"].shape[0],
+    }
+    return Layout("mobile_resnet.MobileResnetGenerator", args, 4, whole=True)
+
+
+def _animegan(state: Mapping[str, Tensor]) -> Layout | None:
+    first = _kernel(state, "block_a.0.1.weight", 7)
+    if first is None or first.shape[1] != 3 or "out_layer.0.weight" not in state:
+        return None
+    args = {} if first.shape[0] == 32 else {"width": first.shape[0]}
+    return Layout("animegan.AnimeGANv2", args, 1, whole=True)
+
+
+def _stargan(state: Mapping[str, Tensor]) -> Layout | None:
+    first = _kernel(state, "main.0.weight", 7)
+    blocks = sum(re.fullmatch(r"main\.\d+\.main\.0\.weight", name) is not None for name in state)
+    if first is None or first.shape[1] < 4 or not blocks:
+        return None
+    count = first.shape[1] - 3
+    labels = list(CELEBA) if count == len(CELEBA) else [str(n) for n in range(1, count + 1)]
+    args = {"labels": labels, "width": first.shape[0], "blocks": blocks}
+    return Layout("stargan.StarGAN", args, 4, whole=False, radius=8 * blocks + 15)

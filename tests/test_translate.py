@@ -17,9 +17,12 @@ import gantool
 from gantool import cache, loading, metrics
 from gantool.catalog import Catalog, Checkpoint, load_catalog
 from gantool.errors import ExitCode, UsageError
+from gantool.models.animegan import AnimeGANv2
 from gantool.models.cyclegan import ResnetGenerator
 from gantool.models.dped import DPED
+from gantool.models.mobile_resnet import MobileResnetGenerator
 from gantool.models.pix2pix import UnetGenerator
+from gantool.models.stargan import StarGAN
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +121,19 @@ def test_python(here, model):
         ResnetGenerator(blocks=9, ngf=2, norm="batch", dropout=0.5),
         ResnetGenerator(blocks=6, ngf=2, input_nc=1, output_nc=1),
         DPED(6),
+        AnimeGANv2(3),
+        MobileResnetGenerator((2, 3, 4), (5, 2), (3, 2)),
     ],
-    ids=["unet_128 batch", "unet_256 instance", "resnet_6", "resnet_9 batch dropout", "grey", "DPED"],
+    ids=[
+        "unet_128 batch",
+        "unet_256 instance",
+        "resnet_6",
+        "resnet_9 batch dropout",
+        "grey",
+        "DPED",
+        "AnimeGANv2",
+        "mobile",
+    ],
 )
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_bare_files_are_recognised_and_run(here, capfd, net, prefix):
@@ -131,6 +145,25 @@ def test_bare_files_are_recognised_and_run(here, capfd, net, prefix):
     first = pixels("a.translate.png")
     call(capfd, "translate", "a.png", "--model", "latest_net_G.pth", "--overwrite")
     assert (pixels("a.translate.png") == first).all()  # dropout is off
+
+
+def test_labels_say_what_a_stargan_makes(here, capfd):
+    torch.manual_seed(0)
+    torch.save(StarGAN(width=4, blocks=1).state_dict(), "g.pth")
+    photo(here / "a.png", 33, 21, gray=False)
+    made = {}
+    for to in ("Blond_Hair,Young", "young, blond-hair", "Male"):
+        done = call(capfd, "translate", "a.png", "--model", "g.pth", "--to", to, "--overwrite")
+        assert done.code == 0, done.err
+        made[to] = pixels("a.translate.png")
+    first, same, other = made.values()
+    assert (first == same).all() and (first != other).any()
+    done = call(capfd, "translate", "a.png", "--model", "g.pth", "-o", "b.png")
+    assert done.code == ExitCode.USAGE and "Say it with --to, such as --to Black_Hair" in one_line(done.err)
+    done = call(capfd, "translate", "a.png", "--model", "g.pth", "-o", "b.png", "--to", "Beard")
+    assert done.code == ExitCode.USAGE and "no label 'Beard', only Black_Hair" in one_line(done.err)
+    with pytest.raises(UsageError, match="no label"):
+        gantool.translate(view(scene(1))[:64, :96], model="g.pth", to=["Beard"])
 
 
 def test_batch_norm_unets_use_the_picture_s_own_statistics(here):

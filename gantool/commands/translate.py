@@ -34,6 +34,15 @@ def command(
     *,
     files: Files,
     model: Model,
+    to: Annotated[
+        str | None,
+        option(
+            "Model",
+            "--to",
+            metavar="LABELS",
+            help="What the result shall have, such as Blond_Hair,Young, for models with labels (StarGAN).",
+        ),
+    ] = None,
     quality: Quality,
     video: Video,
     hardware: Hardware,
@@ -54,8 +63,8 @@ def command(
     """Turn photos and films into others of the same size, with a net trained for it: maps from aerial photos,
     zebras from horses, better photos from a phone's.
 
-    --model takes what `gantool train --task pix2pix` or `cyclegan` made, and latest_net_G.pth files of
-    pytorch-CycleGAN-and-pix2pix.
+    --model takes names of `gantool models`, what `gantool train --task pix2pix` or `cyclegan` made, and files
+    of pytorch-CycleGAN-and-pix2pix, GAN Compression, AnimeGANv2, StarGAN and DPED.
     """
     from gantool.commands import batch as runner
     from gantool.commands.session import Request
@@ -63,10 +72,12 @@ def command(
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
 
+    labels = None if to is None else [word.strip() for word in to.split(",") if word.strip()]
+
     def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
         from gantool.pipelines import translate
 
-        return translate.build(net, row, device=device, dtype=dtype, tile_px=tile_px, warn=warn)
+        return translate.build(net, row, device=device, dtype=dtype, tile_px=tile_px, to=labels, warn=warn)
 
     request = Request(
         "translate",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
 from gantool.devices import is_out_of_memory
-from gantool.errors import DeviceError, WeightsError
+from gantool.errors import DeviceError, UsageError, WeightsError
 from gantool.ops.resize import mirror_pad
 from gantool.ops.tiling import run_blended
 from gantool.pipelines import Context, Pipeline
@@ -35,6 +35,7 @@ def build(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     tile_px: int | None = None,
+    to: Sequence[str] | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Pipeline:
     """The translate pipeline: its layer is the whole picture (N,3,H,W) in [0,1].
@@ -48,11 +49,13 @@ def build(
             channels in the row's range and order, or one where the row's args say ``input_nc`` or
             ``output_nc`` 1 (luma in, grey out).
         tile_px: side of a tile's core, px; None for the whole picture up to a size limit, 1024 above it.
+        to: what the result shall have, of the row's labels, for a net that must be told (StarGAN).
         warn: told when tiles change the result, or had to be made smaller for want of memory.
 
-    Raises WeightsError for a net that is none of this kind.
+    Raises WeightsError for a net that is none of this kind, UsageError for labels that do not fit it.
     """
     inputs, outputs = _channels(row)
+    _aim(net, row, to)
     layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format  # slower on a CPU
     net = net.to(memory_format=layout)  # type: ignore[call-overload]
     luma = torch.tensor(_LUMA, device=device).view(1, 3, 1, 1)
@@ -139,6 +142,22 @@ def _channels(row: Checkpoint) -> tuple[int, int]:
         remedy = "Use a model that makes pictures of the same size from pictures, RGB or grey."
         raise WeightsError(what, row.file or None, remedy)
     return inputs, outputs
+
+
+def _aim(net: nn.Module, row: Checkpoint, to: Sequence[str] | None) -> None:
+    """Tell a net with labels which of them are wanted. Raises UsageError."""
+    aim = getattr(net, "aim", None)
+    labels: Sequence[str] = getattr(net, "labels", ())
+    if aim is None and to is not None:
+        raise UsageError(f"the model {row.name} has no labels to choose from", remedy="Leave out --to")
+    if aim is not None and to is None:
+        remedy = f"Say it with --to, such as --to {labels[0]}; there are {', '.join(labels)}"
+        raise UsageError(f"the model {row.name} must be told what to make", remedy=remedy)
+    if aim is not None:
+        try:
+            aim(to)
+        except ValueError as error:
+            raise UsageError(f"the model {row.name} has {error}", remedy="Name some of these") from error
 
 
 def _luma(x: Tensor, weights: Tensor) -> Tensor:
