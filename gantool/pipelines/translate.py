@@ -147,7 +147,7 @@ def _channels(row: Checkpoint) -> tuple[int, int]:
 def _aim(net: nn.Module, row: Checkpoint, to: Sequence[str] | None) -> None:
     """Tell a net with labels which of them are wanted. Raises UsageError."""
     aim = getattr(net, "aim", None)
-    labels: Sequence[str] = getattr(net, "labels", ())
+    labels = [str(label) for label in getattr(net, "labels", [])]
     if aim is None and to is not None:
         raise UsageError(f"the model {row.name} has no labels to choose from", remedy="Leave out --to")
     if aim is not None and to is None:
