@@ -75,6 +75,23 @@ def copy_file(row: Checkpoint) -> Path | None:
     return own_folder() / "copies" / f"{digest[:16]}.safetensors" if digest else None
 
 
+def converted_file(row: Checkpoint, digest: str) -> Path:
+    """Where the safetensors copy of a download with that hash is kept, whether it is there or not."""
+    part = f"{digest[:16]}-{row.key}" if row.key else digest[:16]
+    name = (row.file if row.source == "hub" else row.url).rsplit("/", 1)[-1]
+    return own_folder() / "converted" / part / f"{Path(name).stem}.safetensors"
+
+
+def copies(row: Checkpoint) -> list[Path]:
+    """The files that were made from a row's download and are here."""
+    digest = expected_hash(row)
+    if not digest:
+        return []
+    found = [own_folder() / "copies" / f"{digest[:16]}.safetensors"]
+    found += (own_folder() / "converted").glob(f"{digest[:16]}*/*.safetensors")
+    return [path for path in found if path.is_file()]
+
+
 def builtin_file(row: Checkpoint) -> Path:
     """Where a built-in checkpoint lies in the package."""
     return Path(__file__).parent / "builtin" / row.file

@@ -168,8 +168,7 @@ def remove(row: Checkpoint, *, cache_dir: Path | None = None) -> int:
     try:
         while (path := cache.find(row, cache_dir)) is not None:
             freed += cache.delete(path, cache_dir)
-        copy = cache.copy_file(row)
-        if copy is not None and copy.is_file():
+        for copy in cache.copies(row):
             freed += cache.delete(copy, cache_dir)
         if row.url:
             for suffix in (".part", ".part.etag", ".lock"):

@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gantool import colorizers, legacy, upscalers
+from gantool import colorizers, conversion, legacy, upscalers
 from gantool.catalog import Checkpoint, embedded_row
 from gantool.errors import DeviceError, Stopped, UsageError, WeightsError
 from gantool.media.files import atomic
 from gantool.tensors import ONE_NET, read_state
 
-__all__ = ["load", "load_foreign", "load_net", "placed", "read_state", "row_of", "save_model"]
+__all__ = ["check", "load", "load_foreign", "load_net", "placed", "read_state", "row_of", "save_model"]
 
 _ARCH = re.compile(r"[a-z0-9_]+\.[A-Za-z0-9_]+")
 _FIT = "Use a file of that architecture."
@@ -37,6 +37,7 @@ def load(
     """
     if row.arch:
         return load_net(row, path, device, dtype), row
+    path = conversion.stand_in(row, Path(path))
     found = row_of(path)
     if found is None:
         if row.task == "upscale":
@@ -71,12 +72,37 @@ def load_net(
     Half-precision files are computed in ``dtype``, float32 unless asked otherwise. Raises WeightsError when
     the file does not fit the architecture, DeviceError when the net does not fit the device.
     """
-    state, _ = read_state(path, row.key)
+    state, _ = read_state(conversion.stand_in(row, Path(path)), row.key)
     return placed(_built(row, state, path), device, dtype)
+
+
+def check(row: Checkpoint, path: str | Path) -> None:
+    """Raise WeightsError unless the file holds finite tensors with the names and shapes of the row's net.
+
+    A row without ``arch`` must be of a kind that is recognised. No net is built, but on torch's meta device.
+    """
+    if not row.arch:
+        found = row_of(path) or load_foreign(path)[1]
+        if not found.arch:
+            return  # spandrel has compared names and shapes
+        row = found
+    state, _ = read_state(path, row.key)
+    _fitting(row, state, path)
 
 
 def _built(row: Checkpoint, state: Mapping[str, Tensor], path: str | Path) -> nn.Module:
     """The net of a row with the tensors of a file, in eval mode. Raises WeightsError."""
+    architecture, state = _fitting(row, state, path)
+    with torch.random.fork_rng(devices=[]):  # random first weights must not shift the caller's random numbers
+        net = architecture(**row.args)
+    net.load_state_dict(state, strict=True)
+    return net.eval()
+
+
+def _fitting(
+    row: Checkpoint, state: Mapping[str, Tensor], path: str | Path
+) -> tuple[type[nn.Module], Mapping[str, Tensor]]:
+    """The architecture of a row, and the tensors by its own names. Raises WeightsError where they differ."""
     architecture = _architecture(row.arch, path)
     try:
         with torch.device("meta"):
@@ -92,10 +118,7 @@ def _built(row: Checkpoint, state: Mapping[str, Tensor], path: str | Path) -> nn
     if any(name not in expected for name in state):
         state = legacy.tidy(state)
     _compare(expected, state, row.arch, path)
-    with torch.random.fork_rng(devices=[]):  # random first weights must not shift the caller's random numbers
-        net = architecture(**row.args)
-    net.load_state_dict(state, strict=True)
-    return net.eval()
+    return architecture, state
 
 
 def load_foreign(

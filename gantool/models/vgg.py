@@ -8,7 +8,7 @@ behind the features is left out, and so is batch norm: it can be folded into the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -69,6 +69,11 @@ class VGG19(nn.Module):
         # Not in the state dict: files of VGG19 do not have them.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    @staticmethod
+    def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The convolutions of a whole VGG19 file, without the classifier behind them."""
+        return {name: tensor for name, tensor in state.items() if name.startswith("features.")}
 
     def normalised(self, x: Tensor) -> Tensor:
         """RGB (N,3,H,W) in [0,1] -> what the first convolution takes, in the type of its weights."""
