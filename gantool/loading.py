@@ -129,7 +129,7 @@ def load_foreign(
     The tensors are read by gantool's safe reader; spandrel only recognises and builds. Raises WeightsError
     for what it does not know and for nets that are not RGB super-resolution.
     """
-    from spandrel import ImageModelDescriptor, ModelLoader
+    from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling
 
     path = Path(path)
     state, _ = read_state(path)
@@ -156,6 +156,7 @@ def load_foreign(
         bytes=path.stat().st_size,
         scale=found.scale,
         multiple=max(1, found.size_requirements.multiple_of),
+        whole=found.tiling is not ModelTiling.SUPPORTED,
         dtypes=tuple(d for d, ok in (("bf16", found.supports_bfloat16), ("fp16", found.supports_half)) if ok),
         summary=f"{found.architecture.name}, recognised by spandrel",
     )

@@ -91,7 +91,9 @@ def srresnet(scale: int = 4, width: int = 64, blocks: int = 16, before_skip: str
 
 def imdn(scale: int = 4, width: int = 64, blocks: int = 6) -> Layout:
     """IMDN: every block measures the whole picture."""
-    return Layout("imdn.IMDN", {"scale": scale, "width": width, "blocks": blocks}, scale, None, whole=True)
+    return Layout(
+        "imdn.IMDN", {"scale": scale, "width": width, "blocks": blocks}, scale, None, (), whole=True
+    )
 
 
 def imdn_rtc(scale: int = 2, width: int = 12, blocks: int = 5) -> Layout:

@@ -15,6 +15,8 @@ from gantool.ops.tiling import run_tiled
 from gantool.pipelines import Context, Pipeline
 
 DEFAULT_TILE_PX = 512
+# Up to this, nets that want whole pictures get them: the larger of them take some 2 kB a pixel.
+MOST_PX = {"cpu": 1024 * 1024, "cuda": 2048 * 2048}
 _SMALLEST_TILE_PX = 32
 _GENEROUS_OVERLAP = 32  # where a row does not know its net's receptive field
 
@@ -37,13 +39,15 @@ def build(
         net: maps RGB (N,3,H,W) in [0, row.value_range] to (N,3,H*s,W*s) in the same range, s = ``row.scale``.
         scale: output side / input side; None for the net's own.
         width, height: output size in px instead of ``scale``; one of the two keeps the aspect.
-        tile_px: side of a tile's core, input px (default 512); tiles give what the whole picture gives.
-        warn: told when a tile had to be made smaller for want of memory.
+        tile_px: side of a tile's core, input px (default 512); tiles give what the whole picture gives, but
+            for a net that measures the whole picture (``row.whole``), which gets it whole up to a size limit.
+        warn: told when tiles change the result, or had to be made smaller for want of memory.
     """
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     native = row.scale
-    overlap = _GENEROUS_OVERLAP if row.radius is None else row.radius
-    tile = [tile_px or DEFAULT_TILE_PX]
+    # Tiles begin at multiples of the net's stride, so that its pixels fall as in the whole picture.
+    overlap = _up(_GENEROUS_OVERLAP if row.radius is None else row.radius, row.multiple)
+    tile = [tile_px]
     feed = torch.float32 if getattr(net, "takes_float32", False) else dtype
 
     def run(x: Tensor) -> Tensor:
@@ -52,14 +56,27 @@ def build(
         y = net(padded.to(feed) * row.value_range).float() / row.value_range
         return y[..., : tall * native, : wide * native]
 
+    def core_px(tall: int, wide: int) -> int:
+        """The side of a tile for a picture."""
+        if row.whole and tile[0] is None and tall * wide <= MOST_PX.get(device.type, MOST_PX["cpu"]):
+            return max(tall, wide)
+        core = _up(tile[0] or DEFAULT_TILE_PX, row.multiple)
+        if row.whole and max(tall, wide) > core:
+            warn(
+                f"{row.name} wants whole pictures; {wide}x{tall} px went in tiles of {core} px, which may "
+                f"leave seams (--tile-px {max(tall, wide)} runs it whole, given the memory)"
+            )
+        return core
+
     def run_in_memory(x: Tensor) -> Tensor:
         while True:
+            core = core_px(*x.shape[-2:])
             try:
-                return run_tiled(run, x, native, tile[0], overlap)
+                return run_tiled(run, x, native, core, overlap)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            smaller = min(tile[0], max(x.shape[-2:])) // 2
+            smaller = min(core, max(x.shape[-2:])) // 2
             if smaller < _SMALLEST_TILE_PX:
                 raise DeviceError("out of memory even with the smallest tile", remedy="Use --device cpu")
             warn(f"out of memory: tiles of {smaller} px from here on (--tile-px {smaller})")
@@ -88,6 +105,10 @@ def build(
         blend="detail",
         gray_output_for_gray=True,
     )
+
+
+def _up(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple
 
 
 def _enlarge(x: Tensor, native: int) -> Tensor:

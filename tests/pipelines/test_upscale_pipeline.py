@@ -6,8 +6,10 @@ from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
 from gantool.errors import DeviceError
+from gantool.models.rlfn import RLFN
+from gantool.models.rrdbnet import RRDBNet
 from gantool.models.srvgg import SRVGGNetCompact
-from gantool.pipelines import Context
+from gantool.pipelines import Context, upscale
 from gantool.pipelines.upscale import build, output_size
 
 CPU = torch.device("cpu")
@@ -43,6 +45,36 @@ def test_tiles_equal_the_whole_for_odd_sizes(size):
         whole = build(net(), row(), device=CPU, tile_px=4096)(x)
         tiled = build(net(), row(), device=CPU, tile_px=16)(x)
     assert (whole - tiled).abs().max() < 1e-6  # far below 1/255
+
+
+def test_tiles_fall_on_the_pixels_of_a_net_that_folds_its_input():
+    """x2 of Real-ESRGAN takes squares of 2 px: tiles that began at odd places would show."""
+    torch.manual_seed(0)
+    folding = RRDBNet(scale=2, num_feat=6, num_block=1, num_grow_ch=3).eval()
+    x = torch.rand(1, 3, 75, 70)
+    with torch.no_grad():
+        whole = build(folding, row(multiple=2, radius=None), device=CPU, tile_px=4096)(x)
+        tiled = build(folding, row(multiple=2, radius=None), device=CPU, tile_px=17)(x)
+    assert (whole - tiled).abs().max() < 1e-5
+
+
+def test_nets_that_measure_the_picture_get_it_whole_up_to_a_limit(monkeypatch):
+    torch.manual_seed(0)
+    said: list[str] = []
+    measuring, x = RLFN(4, 4, 1, 2, 2).eval(), torch.rand(1, 3, 40, 50)
+    whole = row(whole=True, radius=None, value_range=255.0)
+    monkeypatch.setattr(upscale, "DEFAULT_TILE_PX", 24)
+    with torch.no_grad():
+        expected = measuring(x * 255) / 255
+        y = build(measuring, whole, device=CPU, warn=said.append)(x)
+        assert torch.allclose(y, expected.clamp(0, 1), atol=1e-5) and not said
+        monkeypatch.setattr(upscale, "MOST_PX", {"cpu": 39 * 50})
+        tiled = build(measuring, whole, device=CPU, warn=said.append)(x)
+    assert said == [
+        "test wants whole pictures; 50x40 px went in tiles of 24 px, which may leave seams "
+        "(--tile-px 50 runs it whole, given the memory)"
+    ]
+    assert tiled.shape == y.shape
 
 
 def test_bfloat16_weights_leave_no_steps_in_a_16_bit_picture():
