@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gantool.errors import InputError
+from gantool.errors import InputError, UsageError
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6})")
 _REMEDY = "Each hint is x, y, a colour such as #c08040, and a radius if you like; README shows examples."
@@ -46,6 +46,11 @@ class Hint:
             what = f"the hint at {self.x:g}, {self.y:g} lies outside the picture of {width} x {height} px"
             raise InputError(what, remedy="Count from the top left corner of the upright picture")
         return self.x + 0.5, self.y + 0.5, self.radius
+
+
+def no_hints(model: str) -> UsageError:
+    """What is said when hints are given to a model that cannot take them."""
+    return UsageError(f"{model} takes no colour hints", remedy="Use --model siggraph17, or leave out --hints")
 
 
 def read_hints(path: str | Path) -> tuple[Hint, ...]:

@@ -43,6 +43,7 @@ def album(tmp_path_factory):
     """A folder with everything that examples name."""
     folder = tmp_path_factory.mktemp("examples")
     photo(folder / "photo.jpg", 40, 32)
+    photo(folder / "postcard.jpg", gray=False)
     film(folder / "film.mp4", frames=3, sound=True)
     for name in ("album/a.jpg", "album/deep/b.png", "scans/c.png", "city.jpg", "horses/far/d.png"):
         photo(folder / name)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
-from gantool.errors import UsageError
-from gantool.hints import Hint, read_hints
+from gantool.errors import InputError, UsageError
+from gantool.hints import Hint, no_hints, read_hints
 from gantool.ops.color import join_lab, lab_to_rgb, lightness, rgb_to_lab
 from gantool.ops.palette import Palette, palette_of, with_palette
 from gantool.ops.resize import resize, to_tensor
@@ -20,6 +20,7 @@ from gantool.pipelines import Context, Pipeline
 _LONGEST = (
     4.0  # a wider picture is shown to the net as if it were 4:1; more context would not fit its training
 )
+_COLORLESS = 3.0  # Lab units: below it, a and b are rounding
 _HINT_RADIUS = 3.0  # px of what the net sees: it was trained with patches of up to 9 px
 
 
@@ -33,7 +34,6 @@ def build(
     saturation: float = 1.0,
     hints: str | Path | Sequence[Hint] = (),
     reference: str | Path | np.ndarray | None = None,
-    warn: Callable[[str], None] | None = None,
 ) -> Pipeline:
     """The colorize pipeline: its layer is ab (N,2,h,w) in Lab units at render size.
 
@@ -84,11 +84,6 @@ def build(
         return join_lab(lightness(x), ab)
 
     return Pipeline("colorize", row.name, predict, finish, device, blend="chroma")
-
-
-def no_hints(model: str) -> UsageError:
-    """What is said when colour hints are given to a model that cannot take them."""
-    return UsageError(f"{model} takes no colour hints", remedy="Use --model siggraph17, or leave out --hints")
 
 
 def render_shape(height: int, width: int, short: int, multiple: int) -> tuple[int, int]:
@@ -156,12 +151,17 @@ def _hint_planes(hints: Sequence[Hint], source: Sequence[int], shown: Tensor) ->
 
 
 def _palette(reference: str | Path | np.ndarray) -> Palette:
+    file: Path | None = None
     if not isinstance(reference, np.ndarray):
         from gantool.media.image import read_picture
 
-        reference = read_picture(Path(reference), to_srgb=True).rgb
+        file = Path(reference)
+        reference = read_picture(file, to_srgb=True).rgb
     x = to_tensor(reference[None])
     factor = 256 / max(x.shape[-2:])
     if factor < 1:
         x = resize(x, *(max(1, round(side * factor)) for side in x.shape[-2:]), "bilinear")
-    return palette_of(rgb_to_lab(x.clamp(0, 1))[0, 1:])
+    ab = rgb_to_lab(x.clamp(0, 1))[0, 1:]
+    if float(ab.norm(dim=0).max()) < _COLORLESS:
+        raise InputError("the reference photo holds no colours", file, "Give --reference a photo in colour")
+    return palette_of(ab)

@@ -106,7 +106,7 @@ def test_a_file_says_whose_it_is(case, wrapper, tmp_path):
     net, row = loading.load(Checkpoint("x", "colorize"), path)
     assert (row.name, row.task, row.arch) == ("some name", "colorize", entry["arch"])
     assert {name: row.args[name] for name in entry["args"]} == entry["args"]
-    assert row.multiple == type(net).multiple
+    assert row.multiple == net.multiple
     loading.save_model(tmp_path / "own.safetensors", net, row)
     again, _ = loading.load(Checkpoint("x", "colorize"), tmp_path / "own.safetensors")
     for name, value in net.state_dict().items():
