@@ -3,7 +3,7 @@
 ``latest_net_G.pth`` of pytorch-CycleGAN-and-pix2pix says nothing about itself: its program is told the
 training flags again at test time. Here they are read from names and shapes. What the weights do not show is
 as in that program: dropout shares, and that its batch-norm U-Nets are tested with the picture's own
-statistics. The files of DPED, AnimeGANv2 and StarGAN are known by their names, and so are GAN Compression's.
+statistics. The files of GAN Compression, HugGAN, DPED, AnimeGANv2 and StarGAN are known by their names.
 """
 
 from __future__ import annotations
@@ -56,12 +56,13 @@ def recognise(state: Mapping[str, Tensor]) -> Layout | None:
 
     U-Net of any depth from 5 and ResNet with any number of blocks, of any width and channels, with batch,
     instance or no norm, and for the ResNet with or without dropout layers; ResNets of separable convolutions,
-    DPED, AnimeGANv2 and StarGAN of any width. Whether all names and shapes fit is for the strict load to say.
+    HugGAN's U-Nets, DPED, AnimeGANv2 and StarGAN of any width. Whether all names and shapes fit is for the strict load to say.
     """
     return (
         _unet(state)
         or _resnet(state)
         or _mobile(state)
+        or _huggan(state)
         or _dped(state)
         or _animegan(state)
         or _stargan(StarGAN.own_names(state))
@@ -163,6 +164,14 @@ def _mobile(state: Mapping[str, Tensor]) -> Layout | None:
         "output_nc": state[f"model.{after + 7}.weight"].shape[0],
     }
     return Layout("mobile_resnet.MobileResnetGenerator", args, 4, whole=True)
+
+
+def _huggan(state: Mapping[str, Tensor]) -> Layout | None:
+    first, last = _kernel(state, "down1.model.0.weight", 4), _kernel(state, "final.2.weight", 4)
+    if first is None or last is None or first.shape[1] != 3 or last.shape[0] != 3:
+        return None
+    args = {} if first.shape[0] == 64 else {"width": first.shape[0]}
+    return Layout("huggan_unet.HugganUnet", args, 256, whole=True)
 
 
 def _animegan(state: Mapping[str, Tensor]) -> Layout | None:

@@ -1,8 +1,8 @@
-"""AnimeGANv2, StarGAN and GAN Compression's ResNets against a record made with the original programs.
+"""Translation nets of other programs against a record made with those programs.
 
-``translate_layouts.json`` was recorded (see known_weights) from animegan2-pytorch, yunjey/stargan and
-mit-han-lab/gan-compression; each picture was given together with its mirror image, StarGAN's with the
-labels below.
+``translate_layouts.json`` was recorded (see known_weights) from animegan2-pytorch, yunjey/stargan,
+mit-han-lab/gan-compression, and a transcription of HugGAN's U-Net with fewer channels; each picture was given
+together with its mirror image, StarGAN's with the labels below.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gantool import legacy, loading
 from gantool.catalog import Checkpoint
 from gantool.errors import UsageError
 from gantool.models.animegan import AnimeGANv2
+from gantool.models.huggan_unet import HugganUnet
 from gantool.models.mobile_resnet import MobileResnetGenerator
 from gantool.models.stargan import CELEBA, StarGAN
 from gantool.pipelines.translate import build
@@ -79,6 +80,7 @@ def test_full_sizes_are_those_of_the_released_files():
     sizes = [
         (AnimeGANv2, {}, 77, 2_143_552),
         (StarGAN, {}, 103, 8_430_528),
+        (HugganUnet, {}, 17, 54_404_099),
         (MobileResnetGenerator, {}, 84, 1_987_075),
         (
             MobileResnetGenerator,
