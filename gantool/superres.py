@@ -51,6 +51,7 @@ class PairConfig:
     batch: int = param(16, "pictures per step", low=1)
     degrade: str = param("bicubic", "what makes small pictures of large ones: a recipe of `gantool degrade`")
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
+    eye: str = param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
     init: str = param("", "a model.safetensors or .pth to start from; layers that do not fit start anew")
     holdout: int = param(16, "photographs kept out of training, for samples and scores", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)

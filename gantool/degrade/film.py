@@ -144,6 +144,15 @@ class OldFilm(Recipe):
     def _target(self, pixels: np.ndarray) -> np.ndarray:
         return _rgb(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
 
+    def stages(
+        self, image: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        target = self._target(self._pixels(image))
+        reel = self.reel(target.shape[0], target.shape[1], rng)
+        pictures = (reel.frame(target[..., 0]), noise.to_bytes(reel.faded(target[..., 0])), target[..., 0])
+        bad, faded, good = (_rgb(x) if image.dtype == np.uint8 else to_unit(_rgb(x)) for x in pictures)
+        return bad, faded, good
+
     def _degrade(self, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         reel = self.reel(target.shape[0], target.shape[1], rng)
         return _rgb(reel.frame(target[..., 0]))
@@ -186,13 +195,17 @@ class Reel:
         picture = _blurred(gray, self.blur)
         if moving:
             picture = self._weaved(picture)
-        image = cv2.LUT(picture, self.tone) * self.gain
+        image = self.faded(picture)
         image += self._grain(picture)
         self._dirty(image, moving)
         image = _blurred(image, self.scan_blur)
         if moving:
             image *= self._flicker()
         return noise.jpeg_bytes(noise.to_bytes(image), self.quality)
+
+    def faded(self, gray: np.ndarray) -> np.ndarray:
+        """uint8 (H,W) -> what the emulsion has kept of it, (H,W) float32 in about [0,1]."""
+        return cv2.LUT(gray, self.tone) * self.gain
 
     def _tone(self) -> np.ndarray:
         """What each grey level has faded to, (256,) float32."""

@@ -47,6 +47,15 @@ class Recipe(ABC):
         target = self._target(self._pixels(image))
         return _like(image, self._degrade(target, rng)), _like(image, target)
 
+    def stages(
+        self, image: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(degraded picture, the same without what has been done to places, its target): like :meth:`pair`,
+        with the tone curve of the degraded picture and nothing else between the last two. Where a recipe
+        does not change the tone they are equal."""
+        bad, good = self.pair(image, rng)
+        return bad, good, good
+
     def _pixels(self, image: np.ndarray) -> np.ndarray:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.float32):
             raise ValueError(f"a picture is (H,W,3) in uint8 or float32, not {image.shape} in {image.dtype}")

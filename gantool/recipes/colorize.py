@@ -59,6 +59,7 @@ class Config(GameConfig):
     gan: str = param("wgangp", "vanilla, lsgan, hinge, wgan (clipped weights) or wgangp")
     adversarial: float = param(1e-3, "weight of the critic's answer, when the critic plays", low=0)
     percept: float = param(0.0, "weight of the perceptual distance", low=0)
+    eye: str = param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
     style: float = param(0.0, "weight of the Gram matrices' distance", low=0)
     tv: float = param(0.0, "weight of the total variation of a and b", low=0)
     ndf: int = param(64, "channels of the critic's first layer", low=1)
@@ -94,7 +95,7 @@ def train(request: TrainRequest) -> Path:
         d_model, d_optimizer = training.set_up(fabric, request, critic, d_optimizer)
         ask = training.judge(fabric, d_model, critic)
         parts |= {"critic": critic, "critic_optimizer": d_optimizer}
-    eye = percept.load(fabric.device) if config.percept or config.style else None
+    eye = percept.load(fabric.device, model=config.eye) if config.percept or config.style else None
     held = [lab for lab in (colors.held(p, config.crop) for p in kept_out) if lab is not None]
 
     def sample(done: int) -> dict[str, float]:

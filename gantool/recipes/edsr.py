@@ -44,7 +44,7 @@ def train(request: TrainRequest) -> Path:
     net = superres.net_of(layout)
     if config.init and not run.resumed:
         request.say(superres.start_from(net, config.init))
-    ema, eye = Ema(net, config.ema), percept.load(fabric.device)
+    ema, eye = Ema(net, config.ema), percept.load(fabric.device, model=config.eye)
     learnt = [p for p in net.parameters() if p.requires_grad]  # the mean shifts are fixed
     optimizer = torch.optim.Adam(learnt, lr=config.lr, betas=(0.9, 0.999))
     model, optimizer = training.set_up(fabric, request, net, optimizer)

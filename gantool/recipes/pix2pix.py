@@ -58,6 +58,7 @@ class Config(GameConfig):
     direction: str = param("AtoB", "AtoB or BtoA")
     make: str = param("gray", "how plain photos become pairs: gray, or a recipe of `gantool degrade`")
     mirror: bool = param(True, "mirror pairs at random")
+    turn: bool = param(False, "turn pairs by quarters at random: for maps and other views from above")
     init: str = param("", "a model.safetensors or latest_net_G.pth to start the generator from")
     holdout: int = param(16, "pairs kept out of training where there are no test folders", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
@@ -255,6 +256,9 @@ class Pairs:
         cut = [array[top : top + size, left : left + size] for array in item]
         if self.config.mirror and rng.random() < 0.5:
             cut = [array[:, ::-1] for array in cut]
+        if self.config.turn:
+            quarters = int(rng.integers(4))
+            cut = [np.rot90(array, quarters) for array in cut]
         return self._signed(cut, rng)
 
     def held(self, sample: layouts.Sample) -> tuple[np.ndarray, np.ndarray] | None:

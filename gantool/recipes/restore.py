@@ -1,9 +1,11 @@
 """Train a net that mends old photographs and films, on good photographs that are spoiled on the way.
 
-Pairs come from ``degrade`` (old-film unless asked otherwise). A whole picture is spoiled and a crop of it
-trained on, with the whole beside it: what has faded, no part can tell. The loss is Charbonnier's, a smooth L1
-(Lai et al. 2017, 1704.03915), and ``square`` times the squared error, to which scratches and dust, few and
-strong, matter more; ``percept`` adds the distance in a perceptual net's features, which keeps texture.
+What spoils them is a recipe of ``degrade`` (old-film unless asked otherwise). Mending places and undoing
+fading are learned apart, each against its own truth: fading is a matter of the whole picture that no part can
+tell, and errors of tone would drown those of places. So a whole picture is spoiled and a crop of it trained
+on, with the whole beside it. The loss of places is Charbonnier's, a smooth L1 (Lai et al. 2017, 1704.03915),
+and ``square`` times the squared error, to which scratches and dust, few and strong, matter more; ``percept``
+adds the distance in a perceptual net's features, which keeps texture. That of the tone is squared error.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool import data, degrade, percept, training
@@ -33,8 +36,8 @@ _SOFT = 1e-3  # Charbonnier's epsilon
 class Config:
     """Parameters of ``gantool train --task restore``."""
 
-    width: int = param(16, "a third of the channels at half size; 4, 6 and 8 times this below", low=2)
-    blocks: int = param(2, "residual blocks at each size", low=1)
+    width: int = param(16, "a third of the channels at half size; 5, 8 and 10 times this below", low=2)
+    blocks: int = param(1, "residual blocks at each size", low=1)
     crop: int = param(128, "side of a training crop, px; a multiple of 16", low=16)
     batch: int = param(8, "pictures per step", low=1)
     degrade: str = param(
@@ -43,7 +46,8 @@ class Config:
     preset: str = param("mixed", "of old-film: light, medium, heavy or mixed")
     square: float = param(5.0, "weight of the squared error", low=0)
     percept: float = param(0.0, "weight of the perceptual distance", low=0)
-    lr: float = param(5e-4, "highest learning rate of AdamW", low=1e-8)
+    eye: str = param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
+    lr: float = param(1e-3, "highest learning rate of AdamW", low=1e-8)
     decay: float = param(1e-4, "weight decay", low=0)
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
     init: str = param("", "a model file to start from")
@@ -65,9 +69,9 @@ def train(request: TrainRequest) -> Path:
         request.say(training.start_from(net, config.init))
     ema = Ema(net, config.ema)
     optimizer = torch.optim.AdamW(net.parameters(), config.lr, (0.9, 0.99), weight_decay=config.decay)
-    model, optimizer = training.set_up(fabric, request, net, optimizer)
+    model, optimizer = training.set_up(fabric, request, _Learner(net), optimizer)
     ema.to(fabric.device)
-    eye = percept.load(fabric.device) if config.percept else None
+    eye = percept.load(fabric.device, model=config.eye) if config.percept else None
     held = _held(kept_out, config, spoil)
 
     def sample(done: int) -> dict[str, float]:
@@ -91,17 +95,18 @@ def train(request: TrainRequest) -> Path:
         training.set_lr(optimizer, lr)
         optimizer.zero_grad(set_to_none=True)
         batch = fabric.to_device(next(feed))
-        for (bad, good, whole), last in training.micro_batches(batch, request.accumulate):
+        for (bad, faded, good, whole), last in training.micro_batches(batch, request.accumulate):
             with fabric.no_backward_sync(model, enabled=not last):
-                error = model(training.channels_last(bad), whole).float() - good
-                pixels = (error.square() + _SOFT**2).sqrt().mean()
-                total = pixels + config.square * error.square().mean()
+                mended, toned = model(bad, faded, whole)
+                error = mended - faded
+                terms = {"pixels": (error.square() + _SOFT**2).sqrt().mean()}
+                terms["tone"] = F.mse_loss(toned, good)
+                total = terms["pixels"] + config.square * error.square().mean() + terms["tone"]
                 if eye is not None:
-                    seen = eye((good + error).clamp(0, 1), good).mean()
-                    total = total + config.percept * seen
-                    loop.report(step, percept=seen)
+                    terms["percept"] = eye(_rgb(mended.clamp(0, 1)), _rgb(faded)).mean()
+                    total = total + config.percept * terms["percept"]
                 fabric.backward(total / request.accumulate)
-            loop.report(step, pixels=pixels)
+            loop.report(step, **terms)
         if loop.due(step):
             loop.report(step, grad_norm=training.grad_norm(fabric, net), lr=lr)
         fabric.clip_gradients(model, optimizer, max_norm=1.0)
@@ -112,8 +117,25 @@ def train(request: TrainRequest) -> Path:
     return run.model
 
 
+class _Learner(nn.Module):
+    """Both parts of the net in one forward pass, each on what it learns from."""
+
+    def __init__(self, net: RestoreUNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, bad: Tensor, faded: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
+        """(N,1,h,w) spoiled, only faded, and all of the spoiled one -> mended (as faded), and faded toned."""
+        return self.net.mended(bad), self.net.tone(faded, whole)
+
+
+def _rgb(light: Tensor) -> Tensor:
+    """(N,1,H,W) -> (N,3,H,W)."""
+    return light.expand(-1, 3, -1, -1)
+
+
 def _widths(config: Config) -> list[int]:
-    return [config.width * factor for factor in (3, 4, 6, 8)]
+    return [config.width * factor for factor in (3, 5, 8, 10)]
 
 
 def _recipe(config: Config) -> degrade.Recipe:
@@ -138,9 +160,9 @@ def _shrink(image: np.ndarray, config: Config) -> tuple[np.ndarray] | None:
 
 def _crop(
     item: tuple[np.ndarray, ...], rng: np.random.Generator, config: Config, spoil: degrade.Recipe
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A square of a picture spoiled at a random size, and the same good -> two (3,h,w) in [0,1], and the
-    lightness of all the spoiled picture (1,h,w)."""
+) -> tuple[np.ndarray, ...]:
+    """The same square of a picture at a random size, spoiled, only faded, and good (1,h,w), and all of the
+    spoiled one, small; lightness in [0,1]."""
     (image,) = item
     least = config.crop / min(image.shape[:2])
     if rng.random() < 0.75:
@@ -148,17 +170,11 @@ def _crop(
         size = tuple(max(config.crop, round(side * factor)) for side in image.shape[1::-1])
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     image = np.ascontiguousarray(image[:, ::-1] if rng.random() < 0.5 else image)
-    bad, good = spoil.pair(image, rng)
+    pictures = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in spoil.stages(image, rng)]
     top, left = (int(rng.integers(side - config.crop + 1)) for side in image.shape[:2])
-    part = np.s_[top : top + config.crop, left : left + config.crop]
-    return data.to_chw(bad[part]), data.to_chw(good[part]), _whole(bad)
-
-
-def _whole(picture: np.ndarray) -> np.ndarray:
-    """The lightness of a picture (H,W,3), small -> (1,h,w) in [0,1]."""
-    side = ToneCurve.SIDE
-    small = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (side, side), interpolation=cv2.INTER_AREA)
-    return small[None].astype(np.float32) / 255
+    parts = [picture[top : top + config.crop, left : left + config.crop] for picture in pictures]
+    small = cv2.resize(pictures[0], (ToneCurve.SIDE, ToneCurve.SIDE), interpolation=cv2.INTER_AREA)
+    return tuple(np.divide(picture[None], 255, dtype=np.float32) for picture in (*parts, small))
 
 
 def _held(paths: Sequence[Path], config: Config, spoil: degrade.Recipe) -> list[tuple[Tensor, Tensor]]:

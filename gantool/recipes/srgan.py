@@ -55,7 +55,7 @@ def train(request: TrainRequest) -> Path:
         request.warn(
             "a net that knows nothing meets a critic: better --set init=FILE or --set pretrain=STEPS"
         )
-    ema, eye = Ema(net, config.ema), percept.load(fabric.device)
+    ema, eye = Ema(net, config.ema), percept.load(fabric.device, model=config.eye)
     model, g_optimizer = training.set_up(fabric, request, net, training.adam(net, config.lr, 0.9))
     d_lr = config.critic_lr or config.lr
     d_model, d_optimizer = training.set_up(fabric, request, critic, training.adam(critic, d_lr, 0.9))

@@ -49,7 +49,7 @@ def train(request: TrainRequest) -> Path:
     net = superres.net_of(layout)
     if config.init and not run.resumed:
         request.say(superres.start_from(net, config.init))
-    ema, eye = Ema(net, config.ema), percept.load(fabric.device)
+    ema, eye = Ema(net, config.ema), percept.load(fabric.device, model=config.eye)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.lr, betas=(0.9, 0.999))
     model, optimizer = training.set_up(fabric, request, net, optimizer)
     enlarge = superres.enlarger(model, layout)

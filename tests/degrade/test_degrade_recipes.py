@@ -104,6 +104,18 @@ def test_apply_and_target_are_the_two_halves_of_a_pair(name):
     np.testing.assert_array_equal(target, spoil.target(image))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_stages_are_a_pair_with_the_tone_between(name):
+    spoil, image = made(name), scene()
+    bad, good = spoil.pair(image, rng(3))
+    low, faded, target = spoil.stages(image, rng(3))
+    assert (low == bad).all() and (target == good).all() and faded.shape == good.shape
+    assert (faded == good).all() == (name != "old-film")
+    for ours, same in zip(spoil.stages(image / np.float32(255), rng(3)), (low, faded, target), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours * 255, same, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "image",
     [

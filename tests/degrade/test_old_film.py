@@ -99,6 +99,19 @@ def test_fading_lifts_black_and_lowers_white():
     assert faded[:, 36:].mean() == pytest.approx(204, abs=1)
 
 
+def test_what_is_only_faded_has_no_damage():
+    """Without grain, dirt, blur and JPEG the spoiled picture is the faded one; with them it is not."""
+    gray = cv2.cvtColor(scene(), cv2.COLOR_RGB2GRAY)
+    reel = Reel(
+        calm(black=(0.1, 0.1), white=(0.8, 0.8), gamma=(1.2, 1.2), vignette=(0.2, 0.2)), *gray.shape, rng()
+    )
+    assert np.abs(reel.frame(gray) - 255 * reel.faded(gray)).max() <= 3
+    low, faded, target = recipe("old-film", preset="heavy").stages(scene(), rng())
+    assert np.abs(low.astype(float) - faded).mean() > 5
+    level = [faded[target == grey].mean() for grey in (60, 120, 180)]
+    assert level[0] > 60 and level[0] < level[1] < level[2] < 180
+
+
 def test_vignette_darkens_the_corners_only():
     gray = np.full((101, 101), 200, np.uint8)
     shaded = clip(calm(vignette=(0.3, 0.3)), 1, gray)[0].astype(int)

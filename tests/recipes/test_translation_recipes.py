@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from gantool import layouts
 from gantool.errors import UsageError
 from gantool.loading import load_net, row_of
 from gantool.recipes import cyclegan, pix2pix
+from gantool.settings import configure
 from gantool.training import TrainRequest
 
 RECIPES = {"pix2pix": pix2pix, "cyclegan": cyclegan}
@@ -100,6 +102,26 @@ def test_pix2pix_learns_the_negative(folders, tmp_path):
     scores = [x for x in lines if "held_l1" in x]
     assert scores[-1]["held_l1"] < 0.5 * scores[-1]["held_l1_input"]
     assert {"d", "g", "l1", "d_accuracy", "d_norm", "g_norm"} <= lines[0].keys()
+
+
+def test_pairs_turn_together(folders):
+    """Every quarter turn comes up, of both pictures the same one."""
+    layout = layouts.recognise([folders["pix2pix"]], pix2pix.LAYOUTS)
+    config = configure(pix2pix.Config, {"size": "32", "load": "1", "mirror": "false", "turn": "true"})
+    pairs = pix2pix.Pairs(layout, config)
+    item = pairs.load(layout.train[0])
+    assert item is not None
+    plain = pix2pix.Pairs(layout, configure(pix2pix.Config, {"size": "32", "load": "1", "mirror": "false"}))
+    still, seen = plain.crop(item, np.random.default_rng(0)), set()
+    for seed in range(20):
+        turned = pairs.crop(item, np.random.default_rng(seed))
+        quarters = [
+            next(k for k in range(4) if np.array_equal(np.rot90(a, k, (1, 2)), b))
+            for a, b in zip(still, turned, strict=True)
+        ]
+        assert quarters[0] == quarters[1]
+        seen.add(quarters[0])
+    assert seen == {0, 1, 2, 3}
 
 
 def test_cyclegan_learns_the_way_back(folders, tmp_path):
