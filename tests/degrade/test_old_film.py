@@ -108,8 +108,8 @@ def test_what_is_only_faded_has_no_damage():
     assert np.abs(reel.frame(gray) - 255 * reel.faded(gray)).max() <= 3
     low, faded, target = recipe("old-film", preset="heavy").stages(scene(), rng())
     assert np.abs(low.astype(float) - faded).mean() > 5
-    level = [faded[target == grey].mean() for grey in (60, 120, 180)]
-    assert level[0] > 60 and level[0] < level[1] < level[2] < 180
+    assert np.ptp(faded.astype(float)) < 0.95 * np.ptp(target.astype(float))  # less contrast
+    assert np.corrcoef(faded.ravel(), target.ravel())[0, 1] > 0.97
 
 
 def test_vignette_darkens_the_corners_only():
