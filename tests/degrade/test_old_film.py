@@ -109,7 +109,8 @@ def test_what_is_only_faded_has_no_damage():
     low, faded, target = recipe("old-film", preset="heavy").stages(scene(), rng())
     assert np.abs(low.astype(float) - faded).mean() > 5
     assert np.ptp(faded.astype(float)) < 0.95 * np.ptp(target.astype(float))  # less contrast
-    assert np.corrcoef(faded.ravel(), target.ravel())[0, 1] > 0.97
+    like = [np.corrcoef(picture.ravel(), target.ravel())[0, 1] for picture in (low, faded)]
+    assert like[1] > 0.95 > like[0] + 0.05
 
 
 def test_vignette_darkens_the_corners_only():
