@@ -292,9 +292,13 @@ def _bad_local(row: Checkpoint, path: Path | None) -> WeightsError:
         return WeightsError(what, path or row.file, "Reinstall gantool.")
     if path is None:
         return WeightsError("there is no such checkpoint file", row.file, "Check the path given to --model.")
+    size = path.stat().st_size
+    wanted = row.bytes if row.sha256 else cache.recorded(row).get("bytes", 0)
     what = (
         f"the checkpoint has been altered: sha256 {cache.sha256(path)}, expected {cache.expected_hash(row)}"
     )
+    if wanted and size != wanted:
+        what = f"the checkpoint has been altered: {size:,} bytes, expected {wanted:,}"
     return WeightsError(what, path, f"`gantool models pull {row.name}` fetches it again.")
 
 

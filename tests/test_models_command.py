@@ -187,25 +187,40 @@ def test_show(gantool: Any) -> None:
     assert (code, out) == (2, "") and "Did you mean net-x4" in err
 
 
-def test_pull_verify_remove(gantool: Any, server: HubServer) -> None:
+def test_pull_verify_remove(gantool: Any, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gantool import loading
+
+    monkeypatch.setattr(loading, "check", lambda row, path: None)  # these files hold no nets
     code, out, err = gantool("pull", "net-x4")
     path = Path(out.strip())
     assert code == 0 and path.read_bytes() == DATA and err == ""
     asked = len(server.requests)
     assert gantool("pull", "net-x4")[:2] == (0, out) and len(server.requests) == asked
     code, out, _ = gantool("verify")
-    assert code == 0 and [line.split()[:2] for line in out.splitlines()] == [["net-x4", "ok"], ["own", "ok"]]
-    path.resolve().write_bytes(b"altered")
+    assert code == 0 and [line.split()[:2] for line in out.splitlines()] == [
+        ["net-x4", "ok"],
+        ["net-nc", "not"],
+        ["own", "ok"],
+    ]
+    path.resolve().write_bytes(DATA[::-1])
     code, out, err = gantool("verify", "net-x4")
-    assert (code, out) == (5, "") and "altered" in err and "gantool models pull net-x4" in err
-    code, out, err = gantool("verify")
-    assert code == 8 and out.split()[:2] == ["own", "ok"] and "1 of 2 models failed: net-x4" in err
+    assert code == 5 and out.startswith("net-x4  bad       the checkpoint has been altered: sha256")
+    assert "altered" in err and "gantool models pull net-x4" in err
+    path.resolve().write_bytes(DATA[:-1])
+    code, out, err = gantool("verify", "--json")
+    assert code == 8 and "1 of 3 models" in err
+    assert [(r["name"], r["verified"]) for r in lines(out)] == [
+        ("net-x4", False),
+        ("net-nc", None),
+        ("own", True),
+    ]
+    assert "1,023,999 bytes, expected 1,024,000" in lines(out)[0]["problem"]
     assert gantool("pull", "net-x4")[0] == 0
     code, out, _ = gantool("remove", "net-x4")
     assert code == 0 and "1.0 MB freed" in out and not path.exists()
     assert "was not here" in gantool("remove", "net-x4")[1]
-    code, _, err = gantool("verify", "net-x4")
-    assert code == 5 and "not here" in err
+    code, out, err = gantool("verify", "net-x4")
+    assert code == 5 and "not here" in err and "not here" in out
 
 
 def test_pull_json_and_what_a_model_needs(gantool: Any) -> None:

@@ -111,8 +111,7 @@ def pull(
     rows += [catalog.get(need) for row in rows for need in row.needs]
 
     def get(row: Any) -> None:
-        with ctx.obj.task(row.name, total=row.bytes or None, unit="byte") as progress:
-            path = hub.pull(row, accept_license=accept_license, update=update, progress=progress)
+        path = _pull(ctx.obj, row, accept_license=accept_license, update=update)
         if not row.commercial and row.licence == "unknown" and row.source != "builtin":
             ctx.obj.warn(f"{row.name}: nothing is known of its licence; look it up before you use it")
         if update and row.sha256:
@@ -125,26 +124,66 @@ def pull(
 @app.command(epilog=examples("gantool models verify", "gantool models verify realesr-general-x4v3"))
 @panels
 def verify(
-    ctx: typer.Context, names: Annotated[list[str] | None, Names] = None, said: Output = Output()
+    ctx: typer.Context,
+    names: Annotated[list[str] | None, Names] = None,
+    fetch: Annotated[
+        bool, typer.Option("--pull", help="Download what is not here.", rich_help_panel="Model")
+    ] = False,
+    accept_license: Annotated[bool, ACCEPT_LICENSE] = False,
+    said: Output = Output(),
 ) -> None:
-    """Hash the files of models that are here (all of them, or those named) and compare. No network."""
+    """Check models (all of them, or those named): size, hash, and whether the tensors fit the architecture.
+
+    One line each: ok, not here, or what is wrong. Uses no network without --pull. A model that is not here is
+    a failure only when it was named.
+    """
     from gantool import hub
     from gantool.catalog import load_catalog
 
     _listen(ctx, said)
     catalog = load_catalog()
-    if names:
-        rows = [hub.named(name, catalog) for name in names]
-    else:
-        rows = [row for row in catalog.rows if hub.cached(row) is not None]
+    rows = [hub.named(name, catalog) for name in names] if names else list(catalog.rows)
+    width = max((len(row.name) for row in rows), default=0)
+    failures: list[GantoolError] = []
+    for row in rows:
+        ctx.obj.check()
+        verdict, problem = "ok", None
+        try:
+            if fetch:
+                _pull(ctx.obj, row, accept_license=accept_license)
+            if hub.cached(row) is None and not names:
+                verdict = "not here"
+            else:
+                _check(row)
+        except Stopped:
+            raise
+        except GantoolError as error:
+            verdict, problem = "not here" if hub.cached(row) is None else "bad", error
+            failures.append(error)
+        told = problem or hub.cached(row) or ""
+        record = _record(row) | {
+            "verified": True if verdict == "ok" else False if problem else None,
+            "problem": None if problem is None else str(problem),
+        }
+        ctx.obj.result(f"{row.name:<{width}}  {verdict:<8}  {told}".rstrip(), record)
+    if len(rows) == 1 and failures:
+        raise failures[0]
+    if failures:
+        raise PartialError(f"{len(failures)} of {len(rows)} models are not as they should be")
 
-    def check(row: Any) -> None:
-        path = hub.verify(row)
-        ctx.obj.result(f"{row.name}  ok  {path}", _record(row) | {"verified": True})
 
-    _each(ctx.obj, rows, check)
-    if not rows:
-        ctx.obj.info("No model is here yet; `gantool models pull NAME` gets one.")
+def _check(row: Any) -> None:
+    """Bytes, hash, names and shapes. Raises GantoolError."""
+    from gantool import hub, loading
+
+    loading.check(row, hub.verify(row))
+
+
+def _pull(console: Any, row: Any, **options: Any) -> Any:
+    from gantool import hub
+
+    with console.task(row.name, total=row.bytes or None, unit="byte") as progress:
+        return hub.pull(row, progress=progress, **options)
 
 
 @app.command(

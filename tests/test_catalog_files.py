@@ -1,0 +1,178 @@
+"""Every row that is fetched, end to end: the local hub offers a file of the right names and shapes, and
+``gantool models verify`` takes it; and says of files of other kinds what they are.
+
+The numbers in these files are zeros in half precision; their names are those of our architectures. What the
+released files' own names are, the layout tests of the nets know.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cli_kit import Outcome, call
+from hub_server import HubServer
+from hub_support import sha
+
+from gantool import catalog, hub, loading
+from gantool.catalog import Checkpoint, load_catalog
+
+pytest_plugins = ("hub_fixtures",)
+
+FETCHED = [row for row in load_catalog().rows if row.source != "builtin"]
+
+
+def zeros(row: Checkpoint) -> dict[str, torch.Tensor]:
+    """The state dict of a row's net, in half precision.
+
+    Up to three tensors of one size share their memory, which .pth files of large nets are a third by.
+    """
+    file, _, name = row.arch.partition(".")
+    shared: dict[tuple[Any, int, int], torch.Tensor] = {}
+    count: Counter[tuple[Any, int]] = Counter()
+
+    def zero(like: torch.Tensor) -> torch.Tensor:
+        dtype = torch.float16 if like.is_floating_point() else like.dtype
+        kind = (dtype, like.numel())
+        key = (*kind, count[kind] // 3)
+        count[kind] += 1
+        return shared.setdefault(key, torch.zeros(like.numel(), dtype=dtype)).view(like.shape)
+
+    with torch.device("meta"):
+        net = getattr(importlib.import_module(f"gantool.models.{file}"), name)(**row.args)
+    return {name: zero(tensor) for name, tensor in net.state_dict().items()}
+
+
+def packed(state: dict[str, Any], row: Checkpoint) -> bytes:
+    """The bytes of a file of that row's kind."""
+    if (row.file or row.url).endswith(".safetensors"):
+        from safetensors.torch import save
+
+        return save({name: tensor.clone() for name, tensor in state.items()}, {"format": "pt"})
+    buffer = io.BytesIO()
+    torch.save({row.key: state} if row.key else state, buffer)
+    return buffer.getvalue()
+
+
+def offered(server: HubServer, row: Checkpoint, data: bytes) -> Checkpoint:
+    """The row as if its authors had released these bytes, and the hub that has them."""
+    if row.source == "hub":
+        server.add(row.repo, row.file, data, row.revision)
+    else:
+        server.files[f"release/{Path(row.url).name}"] = data
+    url = f"{server.url}/release/{Path(row.url).name}" if row.url else ""
+    pinned = bool(row.sha256)
+    return replace(row, url=url, sha256=sha(data) if pinned else "", bytes=len(data) if pinned else 0)
+
+
+@pytest.fixture
+def verify(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run ``gantool models verify`` on a catalog of these rows."""
+
+    def run(rows: list[Checkpoint], *words: str) -> Outcome:
+        monkeypatch.setattr(catalog, "load_catalog", lambda path=None: catalog.Catalog(tuple(rows)))
+        return call(capfd, "models", "verify", "--json", *words)
+
+    return run
+
+
+@pytest.mark.parametrize("row", FETCHED, ids=lambda row: row.name)
+def test_every_row_resolves(server: HubServer, verify: Any, row: Checkpoint) -> None:
+    data = packed(zeros(row), row)
+    served = offered(server, row, data)
+    done = verify([served], row.name, "--pull", "--accept-license")
+    assert done.code == 0, done.err
+    (record,) = done.records
+    assert (record["name"], record["verified"], record["problem"]) == (row.name, True, None)
+    path = Path(record["path"])
+    assert path.name.endswith(Path(row.file or row.url).name) and path.stat().st_size == len(data)
+    known = record["sha256"] or record["recorded"]["sha256"]
+    assert known == sha(data)
+    # Whoever offers other bytes under a pinned name is refused before the download.
+    if row.source == "hub" and row.sha256:
+        hub.remove(served)
+        done = verify([replace(row, url="")], row.name, "--pull", "--accept-license")
+        assert done.code == 5 and "another file than the catalog names" in done.err
+
+
+@pytest.fixture
+def row() -> Checkpoint:
+    args = {"num_feat": 4, "num_conv": 1, "upscale": 2}
+    return Checkpoint(
+        "net", "upscale", arch="srvgg.SRVGGNetCompact", args=args, source="hub", repo="o/m", revision="main"
+    )
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("shape", "body.0.weight has shape (4, 4, 3, 3), expected (4, 3, 3, 3)"),
+        ("missing", "1 tensors missing (body.2.bias)"),
+        ("extra", "1 tensors unknown (extra)"),
+        ("nan", "tensor 'body.0.bias' holds NaN"),
+        ("whole", "NaN"),
+        ("page", "this is a web page, not a checkpoint"),
+        ("pointer", "Git LFS pointer"),
+        ("cut", "damaged or cut short"),
+    ],
+)
+@pytest.mark.parametrize("file", ["net.pth", "net.safetensors"])
+def test_what_does_not_fit_is_told(
+    server: HubServer, verify: Any, row: Checkpoint, file: str, harm: str, words: str
+) -> None:
+    row = replace(row, file=file)
+    state = zeros(row)
+    if harm == "shape":
+        state["body.0.weight"] = torch.zeros(4, 4, 3, 3)
+    elif harm == "missing":
+        del state["body.2.bias"]
+    elif harm == "extra":
+        state["extra"] = torch.zeros(1)
+    elif harm in ("nan", "whole"):
+        for name in ["body.0.bias"] if harm == "nan" else list(state):
+            state[name] = torch.full_like(state[name], float("nan"))
+    data = packed(state, row)
+    if harm == "page":
+        data = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+    elif harm == "pointer":
+        data = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12\n"
+    elif harm == "cut":
+        data = data[: len(data) // 2]
+    served, good = offered(server, row, data), replace(row, name="good", file="good.pth")
+    good = offered(server, good, packed(zeros(good), good))
+    absent = replace(good, name="absent", file="absent.pth")
+    hub.fetch(served)
+    hub.fetch(good)
+    done = verify([served, good, absent])
+    assert [r["verified"] for r in done.records] == [False, True, None]
+    assert words in done.records[0]["problem"] and done.records[0]["problem"].count("\n") == 0
+    assert done.code == 8 and "1 of 3" in done.err
+    done = verify([served, good, absent], "net")
+    assert done.code == 5 and words in done.err
+    assert verify([served, good, absent], "good").code == 0
+    assert verify([served, good, absent], "absent").code == 5
+
+
+def test_a_file_without_a_row_is_recognised(server: HubServer, verify: Any, row: Checkpoint) -> None:
+    server.add("o/m", "good.pth", packed(zeros(replace(row, file="good.pth")), row))
+    server.add("o/m", "odd.pth", packed({"a.weight": torch.zeros(2, 2)}, row))
+    done = verify([], "hf:o/m/good.pth", "hf:o/m/odd.pth", "--pull")
+    assert [r["verified"] for r in done.records] == [True, False] and done.code == 8
+    assert "no known upscaler" in done.records[1]["problem"]
+
+
+def test_no_net_is_built_to_compare(row: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.pth"
+    path.write_bytes(packed(zeros(row), row))
+
+    def never(*_: Any) -> None:
+        raise AssertionError("a net was filled with numbers")
+
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", never)
+    loading.check(row, path)
