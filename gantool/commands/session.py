@@ -137,17 +137,25 @@ class Session:
         import torch
 
         from gantool import devices, loading
+        from gantool.pipelines.precision import with_fallback
+
+        def warn(message: str) -> None:
+            self.warn(message)
+
+        def built(dtype: torch.dtype) -> Pipeline:
+            if self._between is not None:
+                net, row = self._between.load(self.device, dtype, fetch=self._fetch, warn=warn)
+            else:
+                row = self.choice.row
+                net, row = loading.load(row, self.choice.path or self._fetch(row), self.device, dtype)
+            return self._request.build(net, row, device=self.device, dtype=dtype, warn=warn)
 
         torch.set_num_threads(self._request.hardware.threads or devices.cpu_threads())
-        if self._between is not None:
-            net, row = self._between.load(self.device, self.dtype, fetch=self._fetch, warn=self.warn)
-        else:
-            row = self.choice.row
-            net, row = loading.load(row, self.choice.path or self._fetch(row), self.device, self.dtype)
-        self._console.debug(f"{row.name} on {self.device} in {self.precision}")
-        return self._request.build(
-            net, row, device=self.device, dtype=self.dtype, warn=lambda message: self.warn(message)
-        )
+        pipeline = built(self.dtype)
+        self._console.debug(f"{pipeline.model} on {self.device} in {self.precision}")
+        if self.dtype == torch.float32:
+            return pipeline
+        return with_fallback(pipeline, lambda: built(torch.float32), self.precision, warn)
 
     def _fetch(self, row: Checkpoint) -> Path:
         from gantool import hub
