@@ -56,7 +56,8 @@ def recognise(state: Mapping[str, Tensor]) -> Layout | None:
 
     U-Net of any depth from 5 and ResNet with any number of blocks, of any width and channels, with batch,
     instance or no norm, and for the ResNet with or without dropout layers; ResNets of separable convolutions,
-    HugGAN's U-Nets, DPED, AnimeGANv2 and StarGAN of any width. Whether all names and shapes fit is for the strict load to say.
+    HugGAN's U-Nets, DPED, AnimeGANv2 and StarGAN of any width. Whether all names and shapes fit is for the
+    strict load to say.
     """
     return (
         _unet(state)

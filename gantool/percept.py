@@ -31,7 +31,7 @@ from gantool.devices import device_class
 from gantool.errors import OutputError, WeightsError
 
 LAYERS = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_4": 1.0, "relu4_4": 1.0, "relu5_4": 1.0}
-"""The layers compared, the last of each block, and their weights."""
+"""The layers compared, the last of each block, and their weights; of VGG16, relu3_3 and so on."""
 
 
 class PerceptNet(nn.Module):
@@ -45,16 +45,18 @@ class PerceptNet(nn.Module):
         super().__init__()
         self.net = net.requires_grad_(False)
         self.name, self.notice = name, notice
+        self.layers = dict.fromkeys(getattr(net, "ends", LAYERS), 1.0)  # VGG16's blocks end otherwise
         self.eval()
 
-    def features(self, x: Tensor, layers: Sequence[str] = tuple(LAYERS)) -> dict[str, Tensor]:
+    def features(self, x: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Activations by name, for the losses of features and of styles in :mod:`gantool.losses`.
 
         Args:
             x: RGB (N,3,H,W) in [0,1], 16 px a side or more for the fifth block.
-            layers: "conv1_1" (before the ReLU) or "relu1_1" (after it) to "conv5_4" and "relu5_4".
+            layers: "conv1_1" (before the ReLU) or "relu1_1" (after it) to "conv5_4" and "relu5_4" ("conv5_3"
+                and "relu5_3" of VGG16); None is the last one of each block.
         """
-        return self.net(x, layers)
+        return self.net(x, tuple(self.layers) if layers is None else layers)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """percept(x, y), the formula above: (N,) in float32; a loss takes its mean.
@@ -66,7 +68,7 @@ class PerceptNet(nn.Module):
         """
         if x.shape != y.shape:
             raise ValueError(f"percept compares pictures of one size, not {tuple(x.shape)}, {tuple(y.shape)}")
-        return distance(self.features(x), self.features(y), LAYERS)
+        return distance(self.features(x), self.features(y), self.layers)
 
 
 def load(

@@ -258,7 +258,11 @@ def test_named_but_not_here_and_of_another_task():
 def test_models_lists_them_and_commands_do_not_offer_them(capsys):
     assert main(["models", "--task", "percept", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {row["name"]: row["state"] for row in rows} == {"vgg19": "not here", "percept": "built-in"}
+    assert {row["name"]: row["state"] for row in rows} == {
+        "vgg19": "not here",
+        "vgg16": "not here",
+        "percept": "built-in",
+    }
     assert main(["upscale", str(PHOTO), "--model", "percept", "--dry-run"]) == 2
     said = capsys.readouterr().err
     assert "only measures" in said and "gantool models --task upscale" in said

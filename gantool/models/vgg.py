@@ -1,9 +1,9 @@
-"""VGG19's convolutions, at any width: a stack whose inner activations describe a picture.
+"""VGG19's and VGG16's convolutions, at any width: a stack whose inner activations describe a picture.
 
 Paper: Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2014,
-1409.1556), configuration E. Weights of that net (torchvision's, on the hub as timm/vgg19.tv_in1k):
-BSD-3-Clause. State-dict keys are torchvision's, ``features.{0,2,5,...,34}.{weight,bias}``; the classifier
-behind the features is left out, and so is batch norm: it can be folded into the convolutions.
+1409.1556), configurations E and D. Weights of these nets (torchvision's, on the hub as timm/vgg19.tv_in1k and
+timm/vgg16.tv_in1k): BSD-3-Clause. Keys are torchvision's, ``features.{0,2,5,...}.{weight,bias}``; the
+classifier behind the features is left out, and so is batch norm: it can be folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from torch import Tensor, nn
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels and convolutions of each
+_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels and convolutions of each, in VGG19
+_BLOCKS_16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 _POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
 
-def layer_names() -> list[str]:
-    """What the modules of ``features`` are called, in order: conv1_1, relu1_1, ..., pool1, ..., relu5_4."""
+def layer_names(blocks: Sequence[tuple[int, int]] = _BLOCKS) -> list[str]:
+    """What the modules of ``features`` are called, in order: conv1_1, relu1_1, ..., pool1, ..., relu5_4.
+
+    ``blocks``: (channels, convolutions) of each; VGG19's unless given.
+    """
     names = []
-    for block, (_, count) in enumerate(_BLOCKS, 1):
+    for block, (_, count) in enumerate(blocks, 1):
         for number in range(1, count + 1):
             names += [f"conv{block}_{number}", f"relu{block}_{number}"]
         names.append(f"pool{block}")
@@ -45,6 +49,9 @@ class VGG19(nn.Module):
 
     mean: Tensor
     std: Tensor
+    blocks = _BLOCKS
+    ends = ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4")
+    """The last layer of each block."""
 
     def __init__(
         self,
@@ -59,7 +66,7 @@ class VGG19(nn.Module):
             raise ValueError(f"no pooling called '{pool}'; known: {', '.join(_POOLS)}")
         layers: list[nn.Module] = []
         inside = 3
-        for full, count in _BLOCKS:
+        for full, count in self.blocks:
             channels = max(1, round(full * width))
             for _ in range(count):
                 layers += [nn.Conv2d(inside, channels, 3, padding=1, padding_mode=padding), nn.ReLU()]
@@ -72,7 +79,7 @@ class VGG19(nn.Module):
 
     @staticmethod
     def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The convolutions of a whole VGG19 file, without the classifier behind them."""
+        """The convolutions of a whole file of the net, without the classifier behind them."""
         return {name: tensor for name, tensor in state.items() if name.startswith("features.")}
 
     def normalised(self, x: Tensor) -> Tensor:
@@ -80,13 +87,14 @@ class VGG19(nn.Module):
         dtype = self.features[0].weight.dtype
         return ((x.float() - self.mean.float()) / self.std.float()).to(dtype)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, layers: Sequence[str] = ("relu5_4",)) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Activations by name; nothing is computed beyond the last one asked for.
 
         Args:
             x: RGB (N,3,H,W) in [0,1].
             layers: of :func:`layer_names`. "conv5_4" is the activation before its ReLU, as in ESRGAN
-                (1809.00219), "relu5_4" the one after it, "pool1" what the second block is given.
+                (1809.00219), "relu5_4" the one after it, "pool1" what the second block is given. None is the
+                last one.
 
         Returns:
             (N,C,H >> b-1,W >> b-1) for a name of block b, in the order of ``layers``.
@@ -94,10 +102,12 @@ class VGG19(nn.Module):
         Raises:
             ValueError: an unknown name, or a picture of which nothing is left at that depth.
         """
-        names = layer_names()
+        names = layer_names(self.blocks)
+        layers = names[-1:] if layers is None else layers
         unknown = [name for name in layers if name not in names]
         if unknown:
-            raise ValueError(f"VGG19 has no layer {', '.join(unknown)}; it has {names[0]} to {names[-1]}")
+            kind = type(self).__name__
+            raise ValueError(f"{kind} has no layer {', '.join(unknown)}; it has {names[0]} to {names[-1]}")
         deepest = max(names.index(name) for name in layers)
         side = 2 ** sum(name.startswith("pool") for name in names[: deepest + 1])
         if min(x.shape[-2:]) < side:
@@ -109,6 +119,13 @@ class VGG19(nn.Module):
             if name in layers:
                 found[name] = y
         return {name: found[name] for name in layers}
+
+
+class VGG16(VGG19):
+    """Thirteen 3x3 convolutions in five blocks; otherwise as VGG19."""
+
+    blocks = _BLOCKS_16
+    ends = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 
 
 def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

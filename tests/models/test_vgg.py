@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gantool.models.vgg import IMAGENET_MEAN, IMAGENET_STD, VGG19, fold_norm, layer_names
+from gantool.models.vgg import IMAGENET_MEAN, IMAGENET_STD, VGG16, VGG19, fold_norm, layer_names
 
 CONVS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 
@@ -39,6 +39,26 @@ def test_same_numbers_as_torchvisions_layers(theirs):
             y = layer(y.clone())  # a copy: torchvision's ReLUs work in place
             assert torch.allclose(found[name], y, atol=1e-6), name
             assert (y < 0).any() == name.startswith("conv")
+
+
+def test_vgg16_is_torchvisions_too():
+    vgg = pytest.importorskip("torchvision.models.vgg")
+    torch.manual_seed(2)
+    theirs, ours = vgg.make_layers(vgg.cfgs["D"]).eval(), VGG16().eval()
+    ours.load_state_dict({f"features.{k}": v for k, v in theirs.state_dict().items()}, strict=True)
+    assert sum(v.numel() for v in ours.state_dict().values()) == 14_714_688
+    names = layer_names(VGG16.blocks)
+    assert names[-1] == "relu5_3" and set(VGG16.ends) < set(names) and set(VGG19.ends) < set(layer_names())
+    x = torch.rand(1, 3, 16, 21)
+    with torch.no_grad():
+        y, found = ours.normalised(x), ours(x, VGG16.ends)
+        for name, layer in zip(names, theirs, strict=False):
+            y = layer(y.clone())
+            if name in found:
+                assert torch.allclose(found[name], y, atol=1e-6), name
+        assert list(ours(x)) == ["relu5_3"]
+    with pytest.raises(ValueError, match="VGG16 has no layer relu3_4"):
+        ours(x, ["relu3_4"])
 
 
 def test_a_quarter_of_the_width_fits_four_megabytes():
