@@ -22,6 +22,7 @@ from gantool.errors import UsageError
 from gantool.hub import Choice
 
 _RELATED = 0.5  # cosine between the weights of two nets of which one was fine-tuned from the other
+_BY_THEIR_AUTHORS = {"realesr-general-wdn-x4v3", "realesr-general-x4v3"}  # mixed by them: no need to warn
 _SAME = "Name two files of one architecture, one of them fine-tuned from the other."
 
 
@@ -65,7 +66,8 @@ class Between:
         loaded = [loading.load(c.row, c.path or fetch(c.row)) for c in (self.first, self.second)]
         (net, first), (other, second) = loaded
         _check_alike(first, second)
-        if not interpolate(net, other, self.mix, (first.name, second.name)):
+        related = interpolate(net, other, self.mix, (first.name, second.name))
+        if not related and {first.name, second.name} != _BY_THEIR_AUTHORS:
             warn(f"{first.name} and {second.name} were not made from one another: expect noise between them")
         return loading.placed(net, device, dtype), mixed_row(first, second, self.mix)
 

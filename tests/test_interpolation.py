@@ -11,7 +11,7 @@ from cli_kit import call, photo
 from PIL import Image
 from torch import nn
 
-from gantool import interpolation, loading
+from gantool import cache, interpolation, loading
 from gantool.catalog import Catalog, Checkpoint
 from gantool.errors import ExitCode, UsageError
 from gantool.hub import Choice
@@ -294,3 +294,54 @@ def test_the_python_function_takes_two_models_too(pair):
     assert large.shape == (12, 16, 3) and np.array_equal(large, gantool.upscale(image, pipeline=second))
     with pytest.raises(UsageError, match="contradicts"):
         gantool.load("upscale", names[0], interpolate=names)
+
+
+# ---- --denoise-strength
+
+
+@pytest.fixture
+def general(pair, monkeypatch) -> None:
+    """The two nets of Real-ESRGAN's releases, small, and as if they were built in."""
+    names = {"realesr-general-x4v3": 3, "realesr-general-wdn-x4v3": 7}
+    place = {name: pair[0].with_name(f"{name}.safetensors") for name in names}
+    for name, seed in names.items():  # not made from one another
+        loading.save_model(place[name], net(seed), row(name))
+    rows = [
+        row(name, source="builtin", file=path.name, sha256=cache.sha256(path)) for name, path in place.items()
+    ]
+    monkeypatch.setattr("gantool.catalog.load_catalog", lambda: Catalog(tuple(rows)))
+    monkeypatch.setattr(cache, "builtin_file", lambda row: place[row.name])
+
+
+def test_denoise_strength_mixes_as_real_esrgan_does(here, general, pair, capfd):
+    made = {}
+    for strength in (0, 0.25, 1):
+        words = "--model", "realesr-general-x4v3", "--denoise-strength", strength, "--precision", "fp32"
+        done = call(capfd, "upscale", "photo.png", "-o", f"{strength}.png", "--json", *words)
+        assert done.code == 0 and "warning" not in done.err, done.err
+        made[strength] = done.records[0]["model"]
+    assert made == {
+        0: "realesr-general-wdn-x4v3",
+        0.25: "0.75 realesr-general-wdn-x4v3 + 0.25 realesr-general-x4v3",
+        1: "realesr-general-x4v3",
+    }
+    general_net, noisy = net(3), net(7)
+    for mine, its in zip(general_net.parameters(), noisy.parameters(), strict=True):
+        mine.data = 0.25 * mine.data + 0.75 * its.data
+    x = torch.from_numpy(pixels("photo.png")).movedim(-1, 0)[None].float() / 255
+    with torch.no_grad():
+        expected = (general_net(x).clamp(0, 1)[0].movedim(0, -1) * 255).numpy()
+    assert np.abs(pixels("0.25.png") - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "--denoise-strength is for one model only. Add --model realesr-general-x4v3"),
+        (("--model", "realesr-general-wdn-x4v3"), "for one model only"),
+        (("--interpolate", "a", "b"), "contradicts --interpolate"),
+    ],
+)
+def test_denoise_strength_is_for_one_model(here, general, capfd, words, said):
+    done = call(capfd, "upscale", "photo.png", "--denoise-strength", 0.5, *words)
+    assert done.code == ExitCode.USAGE and said in done.err

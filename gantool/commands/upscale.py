@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,8 @@ EXAMPLES = examples(
     "gantool upscale photo.jpg --interpolate runs/psnr runs/gan --mix 0.8",
 )
 
+GENERAL, NOISY = "realesr-general-x4v3", "realesr-general-wdn-x4v3"
+
 
 @panels
 def command(
@@ -54,6 +57,17 @@ def command(
             min=0.0,
             max=1.0,
             help="With --interpolate: 0 is A, 1 is B. [0.8]",
+        ),
+    ] = None,
+    denoise_strength: Annotated[
+        float | None,
+        option(
+            "Model",
+            "--denoise-strength",
+            metavar="0..1",
+            min=0.0,
+            max=1.0,
+            help=f"With --model {GENERAL}: how much noise is removed; 0 keeps it. [1]",
         ),
     ] = None,
     scale: Annotated[
@@ -100,6 +114,8 @@ def command(
         raise UsageError("--interpolate contradicts --model", remedy="Give one or the other")
     if interpolate is None and mix is not None:
         raise UsageError("--mix says how to mix two models", remedy="Name them with --interpolate A B")
+    if denoise_strength is not None:
+        model, interpolate, mix = _denoising(model, interpolate, denoise_strength)
 
     def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
         from gantool.pipelines import upscale
@@ -133,3 +149,19 @@ def command(
         mix=0.8 if mix is None else mix,
     )
     runner.run(request, console)
+
+
+def _denoising(
+    model: Model, interpolate: tuple[str, str] | None, strength: float
+) -> tuple[Model, tuple[str, str] | None, float | None]:
+    """What --denoise-strength stands for: a model, or a net between two, as Real-ESRGAN's authors have it.
+
+    Their two nets were trained alike, one to remove noise and one to keep it. Raises UsageError.
+    """
+    if interpolate is not None:
+        raise UsageError("--denoise-strength contradicts --interpolate", remedy="Give one or the other")
+    if model.model != GENERAL:
+        raise UsageError("--denoise-strength is for one model only", remedy=f"Add --model {GENERAL}")
+    if strength in (0, 1):
+        return dataclasses.replace(model, model=GENERAL if strength else NOISY), None, None
+    return dataclasses.replace(model, model="auto"), (NOISY, GENERAL), strength
