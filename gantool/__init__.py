@@ -61,11 +61,15 @@ def load(
     Raises:
         GantoolError: of the kind that the command line would end with.
     """
+    import warnings
     from importlib import import_module
+
+    import torch
 
     from gantool import devices, hub, interpolation, loading
     from gantool.catalog import load_catalog
     from gantool.errors import UsageError
+    from gantool.pipelines.precision import with_fallback
 
     if task not in _TASKS:
         raise UsageError(f"unknown task '{task}'", remedy=f"Tasks are {', '.join(_TASKS)}")
@@ -73,18 +77,29 @@ def load(
         raise UsageError("interpolate contradicts model", remedy="Give one or the other")
     target, scale = devices.pick_device(device), options.get("scale")
     kind, catalog = devices.device_class(target), load_catalog()
+    build = import_module(f"gantool.pipelines.{task}").build
+    between = None
     if interpolate is None:
         choice = hub.select(model, task, catalog=catalog, device_class=kind, scale=scale)
-        dtype = devices.pick_dtype(precision, target, choice.row)
-        net, row = loading.load(choice.row, choice.path or hub.fetch(choice.row), target, dtype)
     else:
         between = interpolation.select(
             interpolate, mix, task, catalog=catalog, device_class=kind, scale=scale
         )
-        dtype = devices.pick_dtype(precision, target, between.row)
-        net, row = between.load(target, dtype)
-    build = import_module(f"gantool.pipelines.{task}").build
-    return build(net, row, device=target, dtype=dtype, **options)
+        choice = between.choice
+
+    def built(dtype: torch.dtype) -> Pipeline:
+        if between is None:
+            net, row = loading.load(choice.row, choice.path or hub.fetch(choice.row), target, dtype)
+        else:
+            net, row = between.load(target, dtype)
+        return build(net, row, device=target, dtype=dtype, **options)
+
+    dtype = devices.pick_dtype(precision, target, choice.row)
+    if dtype == torch.float32:
+        return built(dtype)
+    return with_fallback(
+        built(dtype), lambda: built(torch.float32), devices.precision_name(dtype), warnings.warn
+    )
 
 
 def colorize(

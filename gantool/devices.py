@@ -44,6 +44,11 @@ def device_class(device: torch.device) -> Literal["cpu", "gpu"]:
     return "cpu" if device.type == "cpu" else "gpu"
 
 
+def precision_name(dtype: torch.dtype) -> str:
+    """ "fp32", "bf16" or "fp16"."""
+    return next(name for name, known in _DTYPES.items() if known == dtype)
+
+
 def pick_dtype(spec: str, device: torch.device, row: Checkpoint) -> torch.dtype:
     """The type to compute in, of ``--precision auto|fp32|bf16|fp16``.
 

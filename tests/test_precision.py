@@ -1,9 +1,11 @@
 """Half precision that spoils a picture gives way to float32, once and with a warning."""
 
 import cli_kit
+import numpy as np
 import pytest
 import torch
 
+import gantool
 from gantool.catalog import Checkpoint
 from gantool.loading import save_model
 from gantool.models.srvgg import SRVGGNetCompact
@@ -75,3 +77,9 @@ def test_a_net_that_bfloat16_cannot_hold_is_run_in_float32(tmp_path, capfd):
     full = cli_kit.call(capfd, *words, "-o", tmp_path / "full.png", "--precision", "fp32")
     assert full.code == 0 and full.err.count("not numbers") == 0
     assert (tmp_path / "half.png").read_bytes() == (tmp_path / "full.png").read_bytes()
+    image = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    pipeline = gantool.load("upscale", str(tmp_path / "huge.safetensors"), device="cpu", precision="bf16")
+    with pytest.warns(UserWarning, match="fp32"):
+        again = gantool.upscale(image, pipeline=pipeline)
+    exact = gantool.load("upscale", str(tmp_path / "huge.safetensors"), device="cpu", precision="fp32")
+    assert np.array_equal(again, gantool.upscale(image, pipeline=exact))

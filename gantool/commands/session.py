@@ -111,9 +111,9 @@ class Session:
     @property
     def precision(self) -> str:
         """ "fp32", "bf16" or "fp16"."""
-        return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[
-            str(self.dtype).removeprefix("torch.")
-        ]
+        from gantool import devices
+
+        return devices.precision_name(self.dtype)
 
     @property
     def to_download(self) -> int:

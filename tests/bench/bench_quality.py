@@ -1,11 +1,15 @@
-"""Quality of colorize and upscale on benchmark photographs, beside simple rivals. Asserts nothing.
+"""Quality of colorize, upscale and restore on benchmark photographs, beside simple rivals. Asserts nothing.
 
     python tests/bench/bench_quality.py colorize PHOTOS --train PHOTOS --peer resnet18_colorizer.pth
     python tests/bench/bench_quality.py upscale HR LR --scale 4 --peer realesr-general-x4v3.pth
+    python tests/bench/bench_quality.py upscale HR --mix builtin runs/e/model.safetensors
+    python tests/bench/bench_quality.py restore PHOTOS --preset light medium heavy
 
-Colorize: short side 256 (area), centre crop 256, lightness kept; PSNR over RGB and signed Hasler-Suesstrunk
-colourfulness, means over the photographs. Upscale: uint8 RGB in and out, PSNR and SSIM on Y, ``scale`` px
-shaved; the low-resolution files are found by the name of the high-resolution one.
+``percept`` is the distance in the features of the built-in encoder. Restore: photographs spoiled by
+``old-film`` at a preset, number i by the seed (7, i). Colorize: short side 256 (area), centre crop 256,
+lightness kept; PSNR over RGB and signed Hasler-Suesstrunk colourfulness, means over the photographs. Upscale:
+uint8 RGB in and out, PSNR and SSIM on Y, ``scale`` px shaved; the low-resolution files are found by the name
+of the high-resolution one, or made by MATLAB's bicubic.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import numpy as np
 import torch
 
 import gantool
-from gantool import metrics
+from gantool import degrade, metrics, percept
 from gantool.catalog import Checkpoint
 from gantool.data import find_photos, read_rgb
 from gantool.loading import load_net
@@ -73,6 +77,12 @@ def straight_peer(path: Path) -> Rival:
     return lambda image: gantool.colorize(image, pipeline=pipeline)
 
 
+def distance(eye: percept.PerceptNet, result: np.ndarray, truth: np.ndarray) -> float:
+    """``percept`` of two uint8 pictures of one size."""
+    with torch.inference_mode():
+        return float(eye(to_tensor(result[None]), to_tensor(truth[None])))
+
+
 def bench_colorize(args: argparse.Namespace) -> None:
     photos = [square(image) for path in find_photos([args.photos]) if (image := read_rgb(path)) is not None]
     rivals: dict[str, Rival] = {"grey": lambda image: with_constant_ab(image, (0.0, 0.0))}
@@ -87,13 +97,14 @@ def bench_colorize(args: argparse.Namespace) -> None:
         )
         rivals[f"gantool {model}"] = lambda image, p=pipeline: gantool.colorize(image, pipeline=p)
     rivals["truth"] = lambda image: image
-    print(f"{len(photos)} photographs, 256 px\n{'':34s} PSNR dB  colourfulness")
+    eye = percept.load(model="builtin")
+    print(f"{len(photos)} photographs, 256 px\n{'':34s} PSNR dB  colourfulness  percept")
     for name, rival in rivals.items():
         results = [rival(photo) for photo in photos]
         psnr = np.mean([metrics.psnr(r, p) for r, p in zip(results, photos, strict=True)])
-        print(
-            f"{name:34s} {psnr:7.2f}  {np.mean([metrics.colourfulness(r) for r in results]):6.1f}", flush=True
-        )
+        lively = np.mean([metrics.colourfulness(r) for r in results])
+        seen = np.mean([distance(eye, r, p) for r, p in zip(results, photos, strict=True)])
+        print(f"{name:34s} {psnr:7.2f}  {lively:6.1f}  {seen:.4f}", flush=True)
         if args.sheet and name.startswith("gantool"):
             shown = list(zip(photos, results, strict=True))[:: max(1, len(photos) // 24)][:24]
             trios = [np.concatenate([with_constant_ab(p, (0, 0)), r, p], 1) for p, r in shown]
@@ -123,16 +134,65 @@ def bench_upscale(args: argparse.Namespace) -> None:
             "upscale", str(model), scale=scale, precision=args.precision, device=args.device
         )
         rivals[f"gantool --model {Path(model).name}"] = lambda i, p=pipeline: gantool.upscale(i, pipeline=p)
-    print(f"{len(pairs)} photographs, x{scale}\n{'':50s} PSNR-Y dB  SSIM-Y")
+    for share in args.shares if args.mix else []:
+        pipeline = gantool.load(
+            "upscale",
+            interpolate=tuple(args.mix),
+            mix=share,
+            scale=scale,
+            precision=args.precision,
+            device=args.device,
+        )
+        rivals[f"gantool --mix {share}"] = lambda i, p=pipeline: gantool.upscale(i, pipeline=p)
+    eye = percept.load(model="builtin")
+    print(f"{len(pairs)} photographs, x{scale}\n{'':50s} PSNR-Y dB  SSIM-Y  percept")
     for name, rival in rivals.items():
         scores = []
         for low, high in pairs:
             result = rival(low)
             scores.append(
-                (metrics.psnr_y(result, high, shave=scale), metrics.ssim_y(result, high, shave=scale))
+                (
+                    metrics.psnr_y(result, high, shave=scale),
+                    metrics.ssim_y(result, high, shave=scale),
+                    distance(eye, result, high),
+                )
             )
-        psnr, ssim = np.mean(scores, axis=0)
-        print(f"{name:50s} {psnr:8.3f}  {ssim:.4f}", flush=True)
+        psnr, ssim, seen = np.mean(scores, axis=0)
+        print(f"{name:50s} {psnr:8.3f}  {ssim:.4f}  {seen:.4f}", flush=True)
+
+
+def bench_restore(args: argparse.Namespace) -> None:
+    photos = [image for path in find_photos([args.photos]) if (image := read_rgb(path)) is not None]
+    eye = percept.load(model="builtin")
+    nets = {
+        model: gantool.load("translate", model, precision=args.precision, device=args.device)
+        for model in args.model
+    }
+    print(f"{len(photos)} photographs\n{'':50s} PSNR dB  percept")
+    for preset in args.preset:
+        spoil = degrade.recipe("old-film", preset=preset)
+        pairs = [spoil.pair(photo, np.random.default_rng([7, i])) for i, photo in enumerate(photos)]
+        results = {"spoiled": [bad for bad, _ in pairs]}
+        for model, net in nets.items():
+            results[f"gantool --model {Path(model).name}"] = [
+                gantool.translate(bad, pipeline=net) for bad, _ in pairs
+            ]
+        for name, pictures in results.items():
+            scores = [
+                (metrics.psnr(r, good), distance(eye, r, good))
+                for r, (_, good) in zip(pictures, pairs, strict=True)
+            ]
+            psnr, seen = np.mean(scores, axis=0)
+            print(f"{preset + ': ' + name:50s} {psnr:7.2f}  {seen:.4f}", flush=True)
+        if args.sheet:
+            size = (480, 320)
+            rows = [
+                np.concatenate([cv2.resize(p, size) for p in (bad, mended, good)], 1)
+                for mended, (bad, good) in list(zip(pictures, pairs, strict=True))[:: len(photos) // 8 or 1]
+            ]
+            cv2.imwrite(
+                str(args.sheet.with_stem(f"{args.sheet.stem}-{preset}")), np.concatenate(rows)[..., ::-1]
+            )
 
 
 def main() -> None:
@@ -153,7 +213,14 @@ def main() -> None:
     large.add_argument("--scale", type=int, default=4)
     large.add_argument("--peer", action="append", default=[], help="a further model, by name or path")
     large.set_defaults(run=bench_upscale)
-    for command in (color, large):
+    large.add_argument("--mix", nargs=2, help="two models, and the nets between them")
+    large.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.25, 0.5, 0.75, 1.0])
+    old = commands.add_parser("restore")
+    old.add_argument("photos", type=Path)
+    old.add_argument("--preset", nargs="+", default=["medium"])
+    old.add_argument("--sheet", type=Path, help="write spoiled | mended | good as a PNG per preset")
+    old.set_defaults(run=bench_restore)
+    for command in (color, large, old):
         command.add_argument("--model", action="append", default=[])
         command.add_argument("--precision", default="fp32")
         command.add_argument("--device", default="auto")
