@@ -144,3 +144,17 @@ def test_others_are_not_taken_for_colorizers():
     assert colorizers.recognise({}) is None
     assert colorizers.recognise({"layers.0.0.weight": torch.zeros(8, 3, 7, 7)}) is None
     assert colorizers.recognise({"model1.0.weight": torch.zeros(8, 1, 3, 3)}) is None
+
+
+@pytest.mark.parametrize("case", RECORD)
+def test_half_precision_runs_and_answers_much_the_same(case):
+    """For whoever asks for it of a file of their own; no row of the catalog is cleared for it."""
+    net = build(RECORD[case]).eval()
+    torch.manual_seed(0)
+    shape = (1, 3 if isinstance(net, DDColor) else 1, 64, 64)
+    with torch.no_grad():
+        exact = net(torch.rand(shape))
+        torch.manual_seed(0)
+        half = net.to(torch.bfloat16)(torch.rand(shape).to(torch.bfloat16))
+    assert half.dtype == torch.float32 and bool(torch.isfinite(half).all())
+    assert (half - exact).abs().mean() <= 0.1 * exact.std() + 0.01
