@@ -35,8 +35,9 @@ class ToneCurve(nn.Module):
     """What fading took from a picture, told from the histogram of the whole of it.
 
     The histogram is that of 96x96 averages of the picture, so that grain, dust and scratches hardly count and
-    the size does not matter. Four numbers come out: a factor, an offset and two bends, which leave black
-    and white alone.
+    the size does not matter. How much there was to mend counts too: a picture without damage may well be
+    meant to be pale. Four numbers come out: a factor, an offset and two bends, which leave black and white
+    alone.
     """
 
     SIDE = 96
@@ -45,16 +46,21 @@ class ToneCurve(nn.Module):
 
     def __init__(self, hidden: int = 128) -> None:
         super().__init__()
-        self.first = nn.Linear(len(self.ENDS) + self.BINS, hidden)
+        self.first = nn.Linear(len(self.ENDS) + self.BINS + 1, hidden)
         self.second = nn.Linear(hidden, hidden // 2)
         self.last = nn.Linear(hidden // 2, 4)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, light: Tensor, whole: Tensor) -> Tensor:
-        """Lightness (N,1,H,W) in [0,1] -> the same, in float32; ``whole`` (N,1,h,w) is all of the picture."""
+    def forward(self, light: Tensor, whole: Tensor, damage: Tensor) -> Tensor:
+        """Lightness (N,1,H,W) in [0,1] -> the same, in float32.
+
+        ``whole``: all of the picture (N,1,h,w), before it was mended; ``damage``: what mending changed
+        (N,1,H,W).
+        """
         with torch.autocast(light.device.type, enabled=False):
-            y = self.seen(whole.detach().float())
+            amount = damage.detach().float().abs().mean((1, 2, 3)).clamp_min(1e-4).log10()
+            y = torch.cat((self.seen(whole.detach().float()), amount[:, None] + 2), 1)
             for layer in (self.first, self.second):
                 y = F.gelu(F.linear(y, layer.weight.float(), layer.bias.float()))
             y = F.linear(y, self.last.weight.float(), self.last.bias.float())
@@ -104,7 +110,8 @@ class RestoreUNet(nn.Module):
         """RGB (N,3,H,W) in [0,1] -> the same, sides multiples of ``multiple``; may leave [0,1] a little."""
         weights = x.new_tensor(_LUMA).reshape(1, 3, 1, 1)
         light = (x * weights).sum(1, keepdim=True)
-        return x + (self.tone(self.mended(light), light) - light).to(x.dtype)
+        mended = self.mended(light)
+        return x + (self.tone(mended, light, mended - light) - light).to(x.dtype)
 
     def mended(self, light: Tensor) -> Tensor:
         """Lightness (N,1,H,W) in [0,1] -> the same without damage, as faded as before, in float32."""

@@ -126,7 +126,8 @@ class _Learner(nn.Module):
 
     def forward(self, bad: Tensor, faded: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
         """(N,1,h,w) spoiled, only faded, and all of the spoiled one -> mended (as faded), and faded toned."""
-        return self.net.mended(bad), self.net.tone(faded, whole)
+        mended = self.net.mended(bad)
+        return mended, self.net.tone(faded, whole, mended - bad)
 
 
 def _rgb(light: Tensor) -> Tensor:

@@ -73,10 +73,12 @@ def test_the_tone_curve_belongs_to_the_whole_picture():
     curve = ToneCurve()
     torch.nn.init.normal_(curve.last.weight, std=0.1)
     light = torch.rand(1, 1, 96, 192)
-    everywhere = curve(light, light)
+    damage = torch.full_like(light, 0.02)
+    everywhere = curve(light, light, damage)
     assert (everywhere - light).abs().max() > 0.01
-    assert torch.equal(curve(light[..., :32], light), everywhere[..., :32])
-    halved = curve.to(torch.bfloat16)(light, light)
+    assert torch.equal(curve(light[..., :32], light, damage), everywhere[..., :32])
+    assert not torch.allclose(curve(light, light, damage / 10), everywhere)
+    halved = curve.to(torch.bfloat16)(light, light, damage)
     assert halved.dtype == torch.float32 and halved.unique().numel() > 0.99 * light.unique().numel()
 
 
