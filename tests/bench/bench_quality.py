@@ -204,7 +204,7 @@ def main() -> None:
     color.add_argument("photos", type=Path)
     color.add_argument("--train", type=Path, action="append", default=[], help="for the mean-tint rival")
     color.add_argument("--peer", type=Path, help="a public ResNet18 colorizer")
-    color.add_argument("--render-size", type=int, default=256)
+    color.add_argument("--render-size", type=int, help="[the model's own]")
     color.add_argument("--sheet", type=Path, help="write grey | ours | truth as a PNG")
     color.set_defaults(run=bench_colorize)
     large = commands.add_parser("upscale")

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from known_weights import figures, fill, picture, settled
 
-from gantool import colorizers, loading
+import gantool
+from gantool import colorizers, loading, metrics
 from gantool.catalog import Checkpoint
+from gantool.data import read_rgb
 from gantool.errors import WeightsError
 from gantool.models.ddcolor import DDColor
 from gantool.models.deoldify import DeOldifyDeep, DeOldifyWide, folded
 from gantool.models.eccv16 import ECCV16
 from gantool.models.siggraph17 import SIGGRAPH17
 
+DATA = Path(os.environ.get("GANTOOL_TEST_DATA", "/nowhere"))
 RECORD = json.loads((Path(__file__).parent / "colorizer_layouts.json").read_text(encoding="utf-8"))
 
 
@@ -158,3 +163,34 @@ def test_half_precision_runs_and_answers_much_the_same(case):
         half = net.to(torch.bfloat16)(torch.rand(shape).to(torch.bfloat16))
     assert half.dtype == torch.float32 and bool(torch.isfinite(half).all())
     assert (half - exact).abs().mean() <= 0.1 * exact.std() + 0.01
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(not (DATA / "weights").is_dir(), reason="GANTOOL_TEST_DATA names no folder of weights")
+def test_a_public_resnet18_colorizer_sees_as_torchvision_s_does_and_colours():
+    import torchvision
+
+    path = DATA / "weights/colorize/resnet18_colorizer.pth"
+    net, row = loading.load(Checkpoint("x", "colorize"), path)
+    assert (row.arch, row.color, row.multiple) == ("colorizer.ResNetStraight", "gray", 8)
+    body = torchvision.models.resnet18(weights=None)
+    body.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    encoder = torch.nn.Sequential(*list(body.children())[:6]).eval()
+    state, _ = loading.read_state(path)
+    own_part = "midlevel_resnet."
+    encoder.load_state_dict(
+        {name.removeprefix(own_part): v for name, v in state.items() if name.startswith(own_part)},
+        strict=True,
+    )
+    gray = (picture(1, 96, 80) + 1) / 2
+    with torch.no_grad():
+        assert torch.allclose(net.midlevel_resnet(gray), encoder(gray), atol=1e-5)
+    pipeline = gantool.load("colorize", str(path), device="cpu", precision="fp32")
+    gains = []
+    for photo in sorted((DATA / "photos/val/bsds500_test").iterdir())[:6]:
+        image = read_rgb(photo)
+        assert image is not None
+        colored = gantool.colorize(image, pipeline=pipeline, strength=1.0)
+        plain = np.repeat(image.astype(float).dot((0.299, 0.587, 0.114)).round()[..., None], 3, 2)
+        gains.append(metrics.psnr(colored, image) - metrics.psnr(plain.astype(np.uint8), image))
+    assert np.mean(gains) == pytest.approx(0.29, abs=0.1)  # dB, as first measured
