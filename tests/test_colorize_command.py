@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_kit import call, photo
+from cli_kit import call, film, photo
 from PIL import Image
 
 from gantool.errors import ExitCode
@@ -119,3 +119,14 @@ def test_reference_gives_its_colours(capfd, files, tmp_path):
     assert call(capfd, "colorize", source, "-o", target, *words).code == 0
     red, _, blue = np.asarray(Image.open(target)).reshape(-1, 3).mean(0)
     assert red > blue + 20
+
+
+def test_a_film_through_a_square_net(capfd, files, tmp_path):
+    from gantool.media.video import probe
+
+    source, target = film(tmp_path / "a.mp4", 4), tmp_path / "b.mp4"
+    words = ("--model", files / "deoldify.pth", "--render-size", 32)
+    done = call(capfd, "colorize", source, "-o", target, *words, "--json")
+    assert done.code == 0, done.err
+    assert done.records[0]["frames"] == 4
+    assert (probe(target).width, probe(target).height) == (48, 32)
