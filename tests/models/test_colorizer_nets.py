@@ -22,6 +22,7 @@ from gantool import colorizers, loading, metrics
 from gantool.catalog import Checkpoint
 from gantool.data import read_rgb
 from gantool.errors import WeightsError
+from gantool.models.colorizer import ResNetStraight
 from gantool.models.ddcolor import DDColor
 from gantool.models.deoldify import DeOldifyDeep, DeOldifyWide, folded
 from gantool.models.eccv16 import ECCV16
@@ -172,7 +173,7 @@ def test_a_public_resnet18_colorizer_sees_as_torchvision_s_does_and_colours():
 
     path = DATA / "weights/colorize/resnet18_colorizer.pth"
     net, row = loading.load(Checkpoint("x", "colorize"), path)
-    assert (row.arch, row.color, row.multiple) == ("colorizer.ResNetStraight", "gray", 8)
+    assert isinstance(net, ResNetStraight) and (row.color, row.multiple) == ("gray", 8)
     body = torchvision.models.resnet18(weights=None)
     body.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     encoder = torch.nn.Sequential(*list(body.children())[:6]).eval()
