@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gantool.commands import colorize, degrade, doctor, models, train, translate, upscale
+from gantool.commands import colorize, degrade, doctor, export, models, train, translate, upscale
 from gantool.commands.help_page import Command, Group, dress
 from gantool.commands.options import examples
 from gantool.console import Console, protected_stdout
@@ -40,6 +40,7 @@ for _name, _module in (
     ("upscale", upscale),
     ("train", train),
     ("degrade", degrade),
+    ("export", export),
 ):
     app.command(_name, cls=Command, epilog=_module.EXAMPLES)(_module.command)
 app.add_typer(dress(models.app), name="models", cls=Group)

@@ -54,8 +54,9 @@ def select(
     if spec.startswith("hf:"):
         row = _spec_row(spec, task)
         return Choice(row, _verified(row))
-    if not any(row.name == spec for row in catalog.rows) and _is_path(spec):
-        return _file_choice(Path(spec).expanduser(), task)
+    path = None if any(row.name == spec for row in catalog.rows) else local_file(spec)
+    if path is not None:
+        return _file_choice(path, task)
     row = catalog.get(spec, task)
     _same_task(row, task)
     return Choice(row, _verified(row))
@@ -327,15 +328,23 @@ def _spec_row(spec: str, task: str) -> Checkpoint:
     return Checkpoint(spec, task, source="hub", repo=match["repo"], file=match["file"], revision=revision)
 
 
-def _is_path(spec: str) -> bool:
-    return "/" in spec or "\\" in spec or spec.endswith((*_SUFFIXES, ".pt", ".ckpt")) or Path(spec).exists()
+def local_file(spec: str) -> Path | None:
+    """The file that ``--model SPEC`` names when it names one on this machine, or None for names and hf:.
+
+    Of a training run's folder it is ``model.safetensors``. Raises WeightsError when there is no such file.
+    """
+    looks = "/" in spec or "\\" in spec or spec.endswith((*_SUFFIXES, ".pt", ".ckpt")) or Path(spec).exists()
+    if spec.startswith("hf:") or not looks:
+        return None
+    path = Path(spec).expanduser()
+    if path.is_dir() and (path / "model.safetensors").is_file():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise WeightsError("there is no such checkpoint file", path, "Check the path given to --model.")
+    return path
 
 
 def _file_choice(path: Path, task: str) -> Choice:
-    if path.is_dir() and (path / "model.safetensors").is_file():
-        path = path / "model.safetensors"  # a training run
-    if not path.is_file():
-        raise WeightsError("there is no such checkpoint file", path, "Check the path given to --model.")
     row = embedded_row(path)
     if row is None:
         return Choice(Checkpoint(path.stem, task, file=str(path)), path)

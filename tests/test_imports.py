@@ -50,6 +50,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "board": (2, TOOLS),
     **dict.fromkeys(["pipelines", "superres", "colors"], (3, TOOLS)),
     "settings": (1, set()),
+    "export": (3, TOOLS | {"onnx", "onnxscript", "onnxruntime"}),
     "colors": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
     **dict.fromkeys(["engine", "inference", "preview", "recipes"], (4, TOOLS)),
@@ -184,7 +185,7 @@ def bare(depth: int) -> set[str]:
 
 
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub"}
-COMMANDS = ["", "colorize", "translate", "upscale", "train", "degrade", "doctor", "models"]
+COMMANDS = ["", "colorize", "translate", "upscale", "train", "degrade", "export", "doctor", "models"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 
 
