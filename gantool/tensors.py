@@ -41,6 +41,7 @@ _DTYPES = {
 }
 _OTHER_FILE = "Use a file that holds only a state dict, .safetensors or .pth."
 _AGAIN = "Download it again."
+_DIVERGED = "The training that made it broke down: take an earlier checkpoint, or another file."
 ONE_NET = "Save the state dict of the one you want as a file of its own, and name that."
 
 
@@ -197,7 +198,7 @@ def _check_tensors(state: dict[str, Tensor], path: Path) -> None:
         raise WeightsError("the tensors of the checkpoint share memory that is not there", path, _OTHER_FILE)
     for name, tensor in state.items():
         if tensor.is_floating_point() and not _is_finite(tensor):
-            raise WeightsError(f"tensor '{name}' holds NaN or infinite values", path, _OTHER_FILE)
+            raise WeightsError(f"tensor '{name}' holds NaN or infinite values", path, _DIVERGED)
 
 
 def _is_finite(tensor: Tensor) -> bool:
