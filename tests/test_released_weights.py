@@ -1,6 +1,7 @@
 """Checkpoint files through the commands: those that must be refused, and real ones where they are at hand.
 
-GANTOOL_TEST_DATA names a folder with ``weights/`` and ``photos/val/``; without it only made-up files are read.
+GANTOOL_TEST_DATA names a folder with ``weights/`` and ``photos/val/``; without it only made-up files
+are used.
 """
 
 from __future__ import annotations
