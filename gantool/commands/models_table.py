@@ -11,6 +11,8 @@ _WITH_SUMMARY = 120
 def table(rows: list[Any], *, width: int | None, colors: bool = False) -> str:
     """The rows as text: name, task, size, licence, commercial use or not, where the file is.
 
+    On a narrow terminal the task stands above its models, and there is no sentence on what each is for.
+
     Args:
         rows: of the catalog; shown by task, the built-in ones first.
         width: of the terminal, columns; None for a pipe, where no line is broken.
@@ -21,6 +23,7 @@ def table(rows: list[Any], *, width: int | None, colors: bool = False) -> str:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from gantool import hub
 
@@ -28,25 +31,31 @@ def table(rows: list[Any], *, width: int | None, colors: bool = False) -> str:
     grid = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True, header_style="bold"
     )
-    # Names are to be copied: of all columns theirs is broken last.
-    grid.add_column("name", no_wrap=roomy, overflow="fold", style="bold" if colors else "")
-    grid.add_column("task", no_wrap=True)
+    # Names are to be copied: where there is too little room, the licence is broken.
+    grid.add_column("name", no_wrap=True, overflow="fold")
+    grid.add_column("task" if roomy else "", no_wrap=True)
     grid.add_column("size", justify="right", no_wrap=True)
-    grid.add_column("licence", no_wrap=roomy, overflow="fold")
+    grid.add_column("licence", no_wrap=width is None, overflow="fold")
     grid.add_column("commercial" if roomy else "com-\nmercial", no_wrap=True)
     grid.add_column("where", no_wrap=True)
     if roomy:
         grid.add_column("what for", no_wrap=width is None, ratio=1)
-    shades = {"built-in": "green", "cached": "green"} if colors else {}
+    heading = ""
     for row in sorted(rows, key=lambda row: (row.task, row.source != "builtin", row.name)):
+        if not roomy and row.task != heading:
+            if heading:
+                grid.add_row()
+            heading = row.task
+            grid.add_row(Text(heading, style="bold" if colors else ""))
         state = hub.state(row)
+        scale = f"x{row.scale}" if row.task == "upscale" else ""
         cells = [
-            row.name,
-            f"{row.task} x{row.scale}" if row.task == "upscale" else row.task,
+            Text(row.name, style="cyan" if colors else ""),
+            f"{row.task} {scale}" if roomy else scale,
             hub.describe_size(row.bytes),
             row.licence,
-            _painted("yes" if row.commercial else "no", "" if row.commercial or not colors else "yellow"),
-            _painted(state, shades.get(state, "")),
+            Text("yes") if row.commercial else Text("no", style="yellow" if colors else ""),
+            Text(state, style="green" if colors and state != "not here" else ""),
         ]
         grid.add_row(*cells, *([row.summary] if roomy else []))
     text = io.StringIO()
@@ -59,9 +68,3 @@ def table(rows: list[Any], *, width: int | None, colors: bool = False) -> str:
         highlight=False,
     ).print(grid)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-
-
-def _painted(word: str, style: str) -> Any:
-    from rich.text import Text
-
-    return Text(word, style=style)
