@@ -20,7 +20,7 @@ from gantool.resume import fetch_https
 State = Literal["built-in", "cached", "not here"]
 
 _SPEC = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)(@(?P<revision>[^@]+))?")
-_SUFFIXES = (".safetensors", ".pth")
+_SUFFIXES = (".safetensors", ".pth", ".pth.tar", ".pt", ".bin", ".ckpt")  # what is inside is looked at later
 
 
 @dataclass(frozen=True)
@@ -322,7 +322,7 @@ def _spec_row(spec: str, task: str) -> Checkpoint:
     if not match or not safe:
         raise UsageError(f"'{spec}' names no file on the hub", remedy="Write hf:owner/repo/file.safetensors.")
     if not match["file"].endswith(_SUFFIXES):
-        remedy = "Only .safetensors and .pth files can be loaded safely."
+        remedy = f"Only {', '.join(_SUFFIXES[:-1])} and {_SUFFIXES[-1]} files can be loaded."
         raise UsageError(f"'{match['file']}' is not a checkpoint that gantool reads", remedy=remedy)
     revision = match["revision"] or "main"
     return Checkpoint(spec, task, source="hub", repo=match["repo"], file=match["file"], revision=revision)
@@ -333,7 +333,7 @@ def local_file(spec: str) -> Path | None:
 
     Of a training run's folder it is ``model.safetensors``. Raises WeightsError when there is no such file.
     """
-    looks = "/" in spec or "\\" in spec or spec.endswith((*_SUFFIXES, ".pt", ".ckpt")) or Path(spec).exists()
+    looks = "/" in spec or "\\" in spec or spec.endswith(_SUFFIXES) or Path(spec).exists()
     if spec.startswith("hf:") or not looks:
         return None
     path = Path(spec).expanduser()

@@ -352,7 +352,14 @@ def test_a_file_on_the_hub(server: HubServer, catalog: Catalog) -> None:
     assert choice.path is None
     assert hub.fetch(choice.row).read_bytes() == DATA
     assert hub.select(f"hf:{REPO}/{FILE}@{COMMIT}", "upscale", catalog=catalog).row.revision == COMMIT
-    for bad in ("hf:owner", "hf:owner/model/../x.pth", "hf:o/m/x.pt", "hf:o/m/x.bin", "hf:o/m//x.pth", "hf:"):
+    for bad in (
+        "hf:owner",
+        "hf:owner/model/../x.pth",
+        "hf:o/m/x.onnx",
+        "hf:o/m/x.zip",
+        "hf:o/m//x.pth",
+        "hf:",
+    ):
         with pytest.raises(UsageError):
             hub.select(bad, "upscale", catalog=catalog)
 
