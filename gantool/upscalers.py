@@ -120,7 +120,7 @@ def conventions(layout: Layout) -> tuple[Layout, ...]:
         plain = replace(layout, args=layout.args | {"rgb_range": 1.0, "shift": False}, value_range=1.0)
         return layout, plain
     if layout.arch in ("rlfn.RFDN", "rlfn.RLFN", "imdn.IMDN", "imdn.IMDNRTC"):
-        return layout, replace(layout, value_range=256.0 - layout.value_range)
+        return layout, replace(layout, value_range=1.0 if layout.value_range > 1 else 255.0)
     return (layout,)
 
 
