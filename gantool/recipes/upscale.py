@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 
-from gantool import data, percept, superres, training, upscalers
+from gantool import superres, training, upscalers
 from gantool.settings import param
-from gantool.training import Ema, Loop, TrainRequest
+from gantool.training import TrainRequest
 
 LAYOUTS = ("photos",)
 
@@ -30,49 +29,12 @@ class Config(superres.PairConfig):
 
 def train(request: TrainRequest) -> Path:
     """Train or go on training; returns the path of ``model.safetensors``."""
-    found, fabric = data.find_photos(request.data), training.fabric_for(request)
-    run, config = training.open_run(request, Config, lambda c: 100_000, found, fabric)
-    share = training.share_of(fabric, config.batch, request.accumulate)
-    pairs = superres.Pairs(config)
-    kept_out, paths = data.split(found, config.holdout, run.seed)
-    photos, held = data.photos(paths, pairs.prepare), pairs.held(kept_out)
-    training.seed_step(run.seed, 0)
-    layout = upscalers.compact(config.width, config.depth, config.scale)
-    net = superres.net_of(layout)
-    if config.init and not run.resumed:
-        request.say(superres.start_from(net, config.init))
-    ema, eye = Ema(net, config.ema), percept.load(fabric.device, model=config.eye)
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.lr, betas=(0.9, 0.99))
-    model, optimizer = training.set_up(fabric, request, net, optimizer)
-    enlarge = superres.enlarger(model, layout)
-    ema.to(fabric.device)
-
-    def sample(done: int) -> dict[str, float]:
-        with ema.applied(net):
-            return held.score(net, layout, eye, loop, done)
-
-    def export(path: Path) -> None:
-        superres.export(path, run, layout, ema.state, request.task)
-
-    parts = {"net": net, "ema": ema, "optimizer": optimizer}
-    loop = Loop(run, request, fabric, config.batch, parts, sample, export)
-    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
-    dataset = data.Steps(photos, pairs.crop, config.batch, run.seed, share)
-    feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
-    for step in loop:
-        lr = config.lr * training.cosine(step, run.steps)
-        training.set_lr(optimizer, lr)
-        optimizer.zero_grad(set_to_none=True)
-        batch = fabric.to_device(next(feed))
-        for (low, high), last in training.micro_batches(batch, request.accumulate):
-            with fabric.no_backward_sync(model, enabled=not last):
-                loss = F.l1_loss(enlarge(low), high)
-                fabric.backward(loss / request.accumulate)
-            loop.report(step, l1=loss)
-        if loop.due(step):
-            loop.report(step, grad_norm=training.grad_norm(fabric, net), lr=lr)
-        optimizer.step()
-        ema.update(net, step)
-    for path in photos.bad:
-        request.warn(f"left out: {path} (unreadable or smaller than a crop)")
-    return run.model
+    learner = superres.Learner(request, Config, lambda c: 100_000)
+    config, steps = learner.config, learner.run.steps
+    return superres.by_pixels(
+        learner,
+        layout=upscalers.compact(config.width, config.depth, config.scale),
+        loss=("l1", F.l1_loss),
+        betas=(0.9, 0.99),
+        rate=lambda step: config.lr * training.cosine(step, steps),
+    )
