@@ -13,6 +13,7 @@ from typing import Any
 from gantool.errors import InputError, UsageError
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6})")
+_NAMES = ("x", "y", "color", "radius")
 _REMEDY = "Each hint is x, y, a colour such as #c08040, and a radius if you like; README shows examples."
 _MOST = 10_000
 _MOST_BYTES = 4 * 2**20
@@ -71,7 +72,7 @@ def read_hints(path: str | Path) -> tuple[Hint, ...]:
         raise InputError(what, path, "Check the path given to --hints.") from error
     except UnicodeDecodeError as error:
         raise InputError("the hints are not text", path, _REMEDY) from error
-    rows = _json(text, path) if text.lstrip()[:1] in ("[", "{") else _csv(text)
+    rows = _json(text, path) if text.lstrip()[:1] in ("[", "{") else _csv(text, path)
     if not rows:
         raise InputError("the file holds no hints", path, _REMEDY)
     if len(rows) > _MOST:
@@ -93,23 +94,32 @@ def _json(text: str, path: Path) -> list[Any]:
     return found
 
 
-def _csv(text: str) -> list[Any]:
+def _csv(text: str, path: Path) -> list[Any]:
     # A colour begins with # too, but never a line: the place comes first.
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     comma = "," if not lines or "," in lines[0] else ";" if ";" in lines[0] else "\t"
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=comma)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=comma)]
+    except csv.Error as error:  # a cell as long as a book
+        raise InputError(f"the hints are not valid CSV: {error}", path, _REMEDY) from error
     if rows and [cell.lower() for cell in rows[0]][:2] == ["x", "y"]:
         names = [cell.lower() for cell in rows[0]]
-        return [dict(zip(names, row, strict=False)) for row in rows[1:]]
+        names += [f"column {number}" for number in range(len(names) + 1, max(map(len, rows)) + 1)]
+        return [{name: cell for name, cell in zip(names, row, strict=False) if cell} for row in rows[1:]]
     return rows
 
 
 def _row(row: Any, number: int, path: Path) -> tuple[float, float, tuple[float, float, float], float | None]:
     """x, y, colour and radius of one hint. Raises InputError that tells which one is wrong, and how."""
     if isinstance(row, list):
-        row = dict(zip(("x", "y", "color", "radius"), row, strict=False))
+        if any(cell not in ("", None) for cell in row[len(_NAMES) :]):
+            raise InputError(f"hint {number} says more than x, y, a colour and a radius", path, _REMEDY)
+        row = dict(zip(_NAMES, row, strict=False))
     if not isinstance(row, dict):
         raise InputError(f"hint {number} is not x, y and a colour", path, _REMEDY)
+    strange = [name for name in row if name not in (*_NAMES, "colour")]
+    if strange:  # a misspelt radius would pass unnoticed
+        raise InputError(f"hint {number} has an unknown field '{strange[0]}'", path, _REMEDY)
     color = _COLOR.fullmatch(str(row.get("color", row.get("colour", ""))).strip())
     if color is None:
         raise InputError(f"hint {number} has no colour such as #c08040", path, _REMEDY)
@@ -123,7 +133,7 @@ def _row(row: Any, number: int, path: Path) -> tuple[float, float, tuple[float, 
 def _number(value: Any, name: str, number: int, path: Path) -> float:
     try:
         found = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not (math.isfinite(found) and found >= 0):
         raise InputError(f"hint {number} has no {name} that is a number of 0 or more", path, _REMEDY)

@@ -121,6 +121,8 @@ def _check_zip(path: Path) -> None:
         raise WeightsError("the checkpoint holds names that lead out of it", path, _OTHER_FILE)
     if any("/code/" in entry.filename or entry.filename.endswith("constants.pkl") for entry in entries):
         raise WeightsError("this is a TorchScript program, not a state dict", path, _OTHER_FILE)
+    if not any(Path(entry.filename).name == "data.pkl" for entry in entries):
+        raise WeightsError("this is a zip archive, not a checkpoint", path, _OTHER_FILE)
 
 
 def _read_torch(path: Path) -> Any:

@@ -23,6 +23,7 @@ def written(tmp_path, text):
         '{"hints": [[3, 2, "#ff8000", 4], [0, 7, "#00FF00"]]}',
         "x,y,color,radius\n3,2,#ff8000,4\n0,7,#00ff00,\n",
         "# mine\n3; 2; #ff8000; 4\n0; 7; #00ff00\n",
+        "x,y,color,radius,\n3,2,#ff8000,4,\n0,7,#00ff00,,\n",
         "\ufeff3\t2\tff8000\t4\n\n0\t7\t#00ff00\n",
         "y,x,color\n".replace("y,x", "X,Y") + "3,2,#ff8000\n0,7,#00ff00\n",
     ],
@@ -62,6 +63,12 @@ def test_one_number_above_one_makes_all_px(tmp_path):
         ("nan,2,#ff0000", "hint 1 has no x"),
         ('[{"x": true, "y": 2, "color": "#ff0000"}]', "hint 1 has no x"),
         ("1,2,#ff0000,wide", "hint 1 has no radius"),
+        ("1,2,#ff0000,3,4", "hint 1 says more than"),
+        ("x,y,color,raduis\n1,2,#ff0000,3", "hint 1 has an unknown field 'raduis'"),
+        ("x,y,color\n1,2,#ff0000,3", "hint 1 has an unknown field 'column 4'"),
+        ('[{"x": 1, "y": 2, "color": "#ff0000", "size": 3}]', "hint 1 has an unknown field 'size'"),
+        ('[{"x": 1%s, "y": 2, "color": "#ff0000"}]' % ("0" * 400), "hint 1 has no x"),
+        ("x,y,color\n1%s,2,#ff0000" % ("0" * 200_000), "not valid CSV"),
     ],
 )
 def test_what_is_wrong(tmp_path, text, what):

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -418,7 +419,7 @@ def test_lying_safetensors(tmp_path: Path) -> None:
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path, bomb = tmp_path / "x.pth", tmp_path / "bomb.pth"
-    torch.save({"w": torch.zeros(30_000_000)}, path)
+    torch.save({"w": torch.zeros(6_000_000)}, path)
     with (
         zipfile.ZipFile(path) as stored,
         zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as deflated,
@@ -438,6 +439,11 @@ def test_too_many_entries_and_names_that_climb(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("../../evil", b"x")
     refused(path, "lead out")
+
+
+def test_another_kind_of_archive(tmp_path: Path) -> None:
+    np.savez(tmp_path / "weights.npz", w=np.zeros(3))
+    refused(tmp_path / "weights.npz", "this is a zip archive, not a checkpoint")
 
 
 @pytest.mark.parametrize("new_format", [True, False])
