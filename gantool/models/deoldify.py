@@ -104,8 +104,9 @@ class _Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         places = x.flatten(2)
         # In this program the softmax runs over the places of "query": the two change their usual roles.
-        seeks, offers, gives = (m(places).mT for m in (self.key, self.query, self.value))
-        found = F.scaled_dot_product_attention(seeks, offers, gives, scale=1.0)
+        # One head, as an axis of its own: ONNX knows attention in no other form.
+        seeks, offers, gives = (m(places).mT[:, None] for m in (self.key, self.query, self.value))
+        found = F.scaled_dot_product_attention(seeks, offers, gives, scale=1.0)[:, 0]
         return (self.gamma * found.mT + places).view_as(x)
 
 
