@@ -50,7 +50,7 @@ def shell(tmp_path):
 
 def test_each_example_is_tested():
     tested = {"colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh", "translate-your-pairs.sh"}
-    tested |= {"make_clip.py", "old-film.mp4", "photo.jpg"}
+    tested |= {"restore-old-film.sh", "make_clip.py", "old-film.mp4", "photo.jpg"}
     assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == tested
 
 
@@ -105,8 +105,27 @@ def test_translate_your_pairs(shell):
         assert made.size == (50, 41)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "png"])
+def test_restore_old_film(shell, suffix):
+    if suffix == "mp4":
+        cli_kit.film(shell.work / "old film.mp4", frames=2, sound=True)
+    else:
+        cli_kit.photo(shell.work / "old film.png")
+    done = shell("restore-old-film.sh", f"old film.{suffix}", f"color.{suffix}")
+    assert done.returncode == 0, done.stderr
+    made = [f"color.clean.{suffix}", f"color.{suffix}", f"old film.{suffix}"]
+    assert cli_kit.names(shell.work) == made and done.stdout.splitlines() == made[:2]
+
+
 @pytest.mark.parametrize(
-    "script", ["colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh", "translate-your-pairs.sh"]
+    "script",
+    [
+        "colorize-folder.sh",
+        "restore-old-film.sh",
+        "upscale-loop.sh",
+        "train-your-own.sh",
+        "translate-your-pairs.sh",
+    ],
 )
 def test_scripts_say_what_they_want(shell, script):
     done = shell(script)

@@ -14,8 +14,9 @@ from PIL import Image
 from torch import nn
 
 import gantool
-from gantool import cache, loading, metrics
+from gantool import cache, degrade, loading, metrics
 from gantool.catalog import Catalog, Checkpoint, load_catalog
+from gantool.data import read_rgb
 from gantool.errors import ExitCode, UsageError
 from gantool.models.animegan import AnimeGANv2
 from gantool.models.cyclegan import ResnetGenerator
@@ -23,6 +24,8 @@ from gantool.models.dped import DPED
 from gantool.models.mobile_resnet import MobileResnetGenerator
 from gantool.models.pix2pix import UnetGenerator
 from gantool.models.stargan import StarGAN
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +233,31 @@ def test_nets_that_make_no_pictures_are_refused(here, capfd):
     done = call(capfd, "translate", "a.png", "--model", "ab.pth")
     assert done.code == ExitCode.WEIGHTS and "makes 2 channels of 1" in one_line(done.err)
     assert names(here) == ["a.png", "ab.pth"]
+
+
+@pytest.mark.parametrize(("preset", "gain"), [("light", 0.0), ("medium", 1.0), ("heavy", 1.0)])
+def test_the_built_in_model_mends_old_film(preset, gain):
+    """Nearer to the photo by so many dB, on average over four films; a grey picture stays grey."""
+    photo = read_rgb(EXAMPLES / "photo.jpg")
+    assert photo is not None
+    net, gained = gantool.load("translate", "restore", device="cpu"), []
+    spoil = degrade.recipe("old-film", preset=preset)
+    for seed in range(4):
+        bad, good = spoil.pair(photo, np.random.default_rng(seed))
+        mended = gantool.translate(bad, pipeline=net)
+        assert np.ptp(mended.astype(int), axis=-1).max() == 0
+        gained.append(metrics.psnr(mended, good) - metrics.psnr(bad, good))
+    assert np.mean(gained) > gain
+
+
+def test_the_built_in_model_leaves_colours_alone(here):
+    photo = read_rgb(EXAMPLES / "photo.jpg")
+    assert photo is not None
+    mended = gantool.translate(photo, model="restore", device="cpu").astype(int)
+    change = mended - photo
+    inside = ((mended > 0) & (mended < 255)).all(-1)  # elsewhere a channel may be cut off
+    assert np.ptp(change, axis=-1)[inside].max() <= 1
+    assert metrics.psnr(mended.astype(np.uint8), photo) > 22
 
 
 def test_auto_is_the_built_in_model_once_there_is_one(here, model, capfd, monkeypatch):

@@ -22,6 +22,7 @@ from gantool.commands.options import (
 from gantool.console import Console
 
 EXAMPLES = examples(
+    "gantool translate photo.jpg",
     "gantool translate city.jpg --model runs/maps/model.safetensors",
     "gantool translate film.mp4 --model runs/maps -o drawn.mp4 --temporal-strength 0.9",
     "gantool translate horses/ -o zebras/ --model latest_net_G.pth --recursive",
@@ -60,8 +61,9 @@ def command(
     marks: Marks,
     output: Output,
 ) -> None:
-    """Turn photos and films into others of the same size, with a net trained for it: maps from aerial photos,
-    zebras from horses, better photos from a phone's.
+    """Mend old photos and films, or turn pictures into others of the same size, with a net trained for it.
+
+    The built-in net takes away scratches, dust and grain, and gives back the contrast that has faded.
 
     --model takes names of `gantool models`, what `gantool train --task pix2pix` or `cyclegan` made, and files
     of pytorch-CycleGAN-and-pix2pix, GAN Compression, AnimeGANv2, StarGAN and DPED.
