@@ -158,7 +158,9 @@ class Steps(Dataset):
                 index = int(rng.integers(len(self.items)))
             else:
                 raise InputError(
-                    "hardly any of the training pictures can be used", _where(self.items.keys[0])
+                    "hardly any of the training pictures can be used: damaged, or smaller than the crop",
+                    _where(self.items.keys[0]),
+                    "--check names them; --list shows which parameter sets the crop (crop, size or patch)",
                 )
             samples.append(self.crop(item, rng))
         return tuple(np.stack(parts) for parts in zip(*samples, strict=True))

@@ -47,8 +47,12 @@ class GantoolError(Exception):
 
     def __str__(self) -> str:
         where = f" ({self.file})" if self.file is not None else ""
-        after = f" {self.remedy.rstrip('.')}." if self.remedy else ""
-        return f"{self.what.rstrip('.')}{where}.{after}"
+        after = ""
+        if self.remedy:
+            after = f" {self.remedy}" if self.remedy.endswith("?") else f" {self.remedy.rstrip('.')}."
+        # Typer's own words may end with a question.
+        end = "" if self.what.endswith("?") and not where else "."
+        return f"{self.what.rstrip('.')}{where}{end}{after}"
 
 
 class UsageError(GantoolError):

@@ -82,7 +82,7 @@ def test_bad_photos_are_skipped_and_counted(folder):
 
 def test_only_bad_photos_is_an_error(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
-    with pytest.raises(InputError, match="hardly any"):
+    with pytest.raises(InputError, match=r"hardly any .* smaller than the crop .* --check"):
         steps(tmp_path)[0]
 
 

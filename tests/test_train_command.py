@@ -222,7 +222,7 @@ def test_config_files_that_are_wrong(tmp_path, text, error, word):
         (["--devices", "999"], 6, "--devices 999 on a machine with"),
         (["--strategy", "fsdp"], 2, "no strategy called"),
         (["--accumulate", "3"], 2, "cannot be shared evenly"),
-        (["--set", "widht=3"], 2, "Did you mean width"),
+        (["--set", "widht=3"], 2, "Did you mean width?\n"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(photos, tmp_path, capfd, words, code, sentence):
@@ -240,6 +240,13 @@ def test_out_of_memory_names_what_helps(photos, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(recipe, "train", train)
     done = call(capfd, "train", "--task", "upscale", photos, "-o", tmp_path / "run")
     assert done.code == 6 and "--accumulate 2" in done.err and "--precision bf16" in done.err
+
+
+def test_a_batch_too_small_for_batch_norm_is_one_sentence(photos, tmp_path, capfd):
+    words = ["schedule=gan", "batch=1", "crop=32", "holdout=2"]
+    base = ["train", "--task", "colorize", photos, "-o", tmp_path / "run", "--steps", "1", *PLAIN]
+    done = call(capfd, *base, *(f"--set={word}" for word in words))
+    assert done.code == 2 and "batch=" in done.err and done.err.count("\n") == 1
 
 
 def test_check_names_what_is_wrong_and_trains_nothing(tmp_path, capfd, monkeypatch):

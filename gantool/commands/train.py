@@ -188,6 +188,13 @@ def _train(request: Any) -> Path:
 
     try:
         return importlib.import_module(f"gantool.recipes.{request.task}").train(request)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):  # torch's words for a batch norm of one number
+            raise
+        raise UsageError(
+            "batch norm has a single number per channel to go by: the batch and the crop are too small",
+            remedy="Use a larger --set batch=... or a larger crop (--list)",
+        ) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
