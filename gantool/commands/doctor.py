@@ -160,13 +160,14 @@ def _video() -> dict[str, str]:
 
 
 def _cache() -> dict[str, str]:
-    from gantool import cache, hub
+    from gantool import cache, hub, records
 
     found = {}
     for name, folder in (("hub", cache.hub_cache()), ("gantool", cache.own_folder())):
         size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
         found[name] = f"{folder}, {hub.describe_size(size) if size else 'empty'}"
         _check_writable(folder)
+    records.read(cache.lock_file())  # unreadable, it keeps every download from being used
     return found
 
 
