@@ -264,6 +264,7 @@ def test_what_was_not_run_is_called_unchecked(tmp_path: Path, monkeypatch: pytes
     ("words", "code", "message"),
     [
         (["MODEL", "-o", "u.bin"], 2, "cannot tell the format of 'u.bin'"),
+        (["MODEL", "-o", "."], 2, "cannot tell the format of '.'"),
         (["MODEL", "-o", "gone/u.pt"], 4, "folder does not exist"),
         (["MODEL", "-o", "there.pt"], 4, "the output exists (there.pt). Use --overwrite"),
         (["MODEL", "-o", "carded.pt"], 4, "the output exists (carded.pt.md)"),
@@ -297,6 +298,23 @@ def test_bad_input(
     assert (done.code, done.out) == (code, ""), done.err
     assert message in done.err and done.err.count("\n") == 1
     assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_out_of_memory_names_what_helps(
+    tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch, wrapped: bool
+) -> None:
+    def full(*_: Any) -> None:
+        error = RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        if not wrapped:
+            raise error
+        raise WeightsError("it cannot be traced") from error
+
+    monkeypatch.setattr(exporting, "write_torchscript", full)
+    model = upscaler(tmp_path / "u.safetensors")
+    done = call(capfd, "export", model, "-o", tmp_path / "u.pt")
+    assert done.code == 6 and "Use a smaller --size" in done.err and done.err.count("\n") == 1
+    assert names(tmp_path) == ["u.safetensors"]
 
 
 def test_overwrite_and_runs(tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def check_target(path: Path, *, overwrite: bool) -> str:
     ``overwrite``) or the folder does not.
     """
     if path.suffix.lower() not in FORMATS:
-        what = f"cannot tell the format of '{path.name}'"
+        what = f"cannot tell the format of '{path}'"
         raise UsageError(what, remedy=f"Name a file that ends in {', '.join(FORMATS)}.")
     if not path.parent.is_dir():
         raise output_error(FileNotFoundError(2, ""), path)
