@@ -61,7 +61,7 @@ def against_critic(
     (name, distance), layers = pixels, layers_of(config.layers)
     net = learner.take(generator(config.generator, config.scale, config.width, config.blocks))
     critic = Critic(learner, betas)
-    if not config.pretrain and (learner.run.resumed or not config.init):
+    if not (config.pretrain or config.init or learner.run.resumed):
         what = "a net that knows nothing meets a critic"
         request.warn(f"{what}: better --set init=FILE or --set pretrain=STEPS")
     model, optimizer = training.set_up(fabric, request, net, training.adam(net, config.lr, *betas))
@@ -217,11 +217,11 @@ def layers_of(text: str) -> dict[str, float]:
     for word in text.replace(",", " ").split():
         name, _, weight = word.partition(":")
         if name not in layer_names():
-            raise UsageError(f"VGG19 has no layer '{name}'", remedy="Such as conv5_4 or relu2_2")
+            raise UsageError(f"VGG19 has no layer '{name}'", remedy="Name one such as conv5_4 or relu2_2")
         try:
             weights[name] = float(weight or 1)
         except ValueError:
-            raise UsageError(f"{word} is not LAYER:WEIGHT", remedy="Such as conv3_4:0.5") from None
+            raise UsageError(f"{word} is not LAYER:WEIGHT", remedy="Write it like conv3_4:0.5") from None
     if not weights:
         raise UsageError("no layer named", remedy="Such as --set layers=conv5_4")
     return weights

@@ -49,6 +49,15 @@ def run(task, photos, out, **values):
     return RECIPES[task].train(TrainRequest(task, (photos,), out, device="cpu", threads=1, **values))
 
 
+def test_only_a_net_that_knows_nothing_is_warned_of(photos, tmp_path):
+    warned: list[str] = []
+    settings = {"pretrain": "0"}
+    run("esrgan", photos, tmp_path, steps=2, stop_after=1, settings=settings, warn=warned.append)
+    assert sum("knows nothing" in line for line in warned) == 1
+    run("esrgan", photos, tmp_path, resume=tmp_path, warn=warned.append)
+    assert sum("knows nothing" in line for line in warned) == 1
+
+
 def entries(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
