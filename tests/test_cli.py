@@ -372,7 +372,7 @@ def test_one_word_means_one_thing():
     from gantool import cli
 
     meanings: dict[str, set[str]] = {}
-    own = {"--output", "--resume", "--task", "--help", "--list", "--scale", "--preview"}
+    own = {"--output", "--resume", "--task", "--help", "--list", "--scale", "--preview", "--precision"}
     for command in typer.main.get_command(cli.app).commands.values():
         for param in command.params:
             for name in param.opts:
