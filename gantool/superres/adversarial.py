@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gantool import data, losses, training
+from gantool import losses, training
 from gantool.errors import UsageError
 from gantool.models.critics import UNetDiscriminatorSN, VGGStyleDiscriminator
 from gantool.models.pix2pix import NLayerDiscriminator, initialise
@@ -33,7 +33,6 @@ class AdversarialConfig(PairConfig, training.GameConfig):
     critic: str = param("vgg", "vgg, unet (with spectral norm) or patch")
     ndf: int = param(64, "channels of the critic's first layer", low=1)
     layers: str = param("conv5_4", "layers of VGG19 to be alike in, such as 'conv3_4:0.5 conv5_4'")
-    shift: int = param(0, "critic and features look at pictures shifted by up to this, px: no grid", low=0)
     lr: float = param(1e-4, "learning rate of Adam", low=1e-8)
     critic_lr: float = param(0.0, "the critic's; 0 = the same", low=0)
     pretrain: int = param(0, "first steps without a critic, by pixels alone", low=0)
@@ -82,8 +81,7 @@ def against_critic(
         lr = config.pretrain_lr if alone else config.lr * fallen
         training.set_lr(optimizer, lr)
         training.set_lr(critic.optimizer, critic.lr * fallen)
-        moves = moves_of(config.shift, learner.run.seed, step)
-        made = None if alone else critic.step(loop, step, batch, generate, moves)
+        made = None if alone else critic.step(loop, step, batch, generate)
         optimizer.zero_grad(set_to_none=True)
         with training.frozen(critic.net):
             for (low, high), last in training.micro_batches(batch, request.accumulate):
@@ -92,10 +90,9 @@ def against_critic(
                     terms = {name: distance(fake, high)}
                     total = terms[name] if alone else weights[name] * terms[name]
                     if not alone:
-                        seen, truth = fake.roll(moves, (2, 3)), high.roll(moves, (2, 3))
                         with fabric.autocast():
-                            terms["feature"] = feature_loss(learner.eye, seen, truth, layers, features)
-                        terms["g"] = critic.game.against(critic.ask, truth, seen)
+                            terms["feature"] = feature_loss(learner.eye, fake, high, layers, features)
+                        terms["g"] = critic.game.against(critic.ask, high, fake)
                         total = total + weights["feature"] * terms["feature"] + weights["g"] * terms["g"]
                     fabric.backward(total / request.accumulate)
                 loop.report(step, **terms)
@@ -125,20 +122,18 @@ class Critic:
         step: int,
         batch: Sequence[Tensor],
         generate: Callable[[Tensor, bool], Tensor],
-        moves: tuple[int, int],
     ) -> Tensor:
-        """Learn that photographs are real, and what ``generate`` makes of the low ones is not, both rolled by
-        ``moves``; returns it (the last part of it) for the generator's step.
+        """Learn that photographs are real, and what ``generate`` makes of the low ones is not; returns it
+        (the last part of it) for the generator's step.
         """
         fake, accumulate = torch.empty(0), self.request.accumulate
         self.optimizer.zero_grad(set_to_none=True)
         for (low, high), last in training.micro_batches(batch, accumulate):
             fake = generate(low, last)
-            seen, truth = fake.detach().roll(moves, (2, 3)), high.roll(moves, (2, 3))
             with self.fabric.no_backward_sync(self.model, enabled=not last):
-                real_answer, fake_answer = self.model(truth).float(), self.model(seen).float()
+                real_answer, fake_answer = self.model(high).float(), self.model(fake.detach()).float()
                 loss = self.game.critic(real_answer, fake_answer)
-                penalty = self.game.penalty(self.net, truth, seen)
+                penalty = self.game.penalty(self.net, high, fake)
                 self.fabric.backward((loss if penalty is None else loss + penalty) / accumulate)
             loop.report(step, d=loss, d_accuracy=self.game.accuracy(real_answer, fake_answer))
             if penalty is not None:
@@ -235,16 +230,6 @@ def feature_loss(
         theirs = eye.features(real, list(layers)).values()
     ours = eye.features(fake, list(layers)).values()
     return losses.feature_loss(list(ours), list(theirs), list(layers.values()), distance)
-
-
-def moves_of(largest: int, seed: int, step: int) -> tuple[int, int]:
-    """By how many px, down and right, pictures of a step are rolled before they are judged: 0..``largest``.
-
-    A generator makes its picture in squares of ``scale`` px, critic and features theirs of 2, 4, 8, ... px.
-    Where these always lie the same way, a grid can pass for detail.
-    """
-    down, right = data.step_rng(seed, 8, step).integers(largest + 1, size=2).tolist()
-    return down, right
 
 
 def stepped(step: int, steps: int, shares: Sequence[float], factor: float) -> float:
