@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from gantool import cache
+from gantool import cache, container
 from gantool.catalog import Catalog, Checkpoint, embedded_row
 from gantool.download import PROBE_S, STALL_S, NotOffered, Progress, fetch_hub, place, update_accepts
 from gantool.errors import UsageError, WeightsError
@@ -248,6 +248,11 @@ def _download(
 
 def _trust_first(row: Checkpoint, path: Path, digest: str, cache_dir: Path | None) -> None:
     """Record the hash of a file whose hash nobody pinned; the hub's own word for it must agree."""
+    try:
+        container.head_of(path)
+    except WeightsError as error:  # recorded, it would be refused to change
+        cache.delete(path, cache_dir)
+        raise WeightsError(error.what, place(row), "It was thrown away; tell its owner.") from error
     claimed = path.resolve().name
     if row.source == "hub" and re.fullmatch(r"[0-9a-f]{64}", claimed) and claimed != digest:
         cache.delete(path, cache_dir)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gantool import container
 from gantool.errors import Stopped, WeightsError
 
 # Real checkpoints are stored, not deflated; a few were zipped again by hand and shrank to about 0.9.
@@ -39,8 +40,6 @@ _DTYPES = {
     torch.int64,
     torch.bool,
 }
-_OTHER_FILE = "Use a file that holds only a state dict, .safetensors or .pth."
-_AGAIN = "Download it again."
 _DIVERGED = "The training that made it broke down: take an earlier checkpoint, or another file."
 ONE_NET = "Save the state dict of the one you want as a file of its own, and name that."
 
@@ -53,7 +52,7 @@ def read_state(path: str | Path, key: str = "") -> tuple[dict[str, Tensor], dict
     Raises WeightsError for anything that is not whole, not a checkpoint, or holds more than tensors.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = container.kind_of(path)
     if kind == "safetensors":
         loaded, metadata = _read_safetensors(path)
     else:
@@ -67,31 +66,6 @@ def read_state(path: str | Path, key: str = "") -> tuple[dict[str, Tensor], dict
     return state, metadata
 
 
-def _kind(path: Path) -> str:
-    """ "safetensors", "zip" or "pickle", by the first bytes; the suffix may lie."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as f:
-            head = f.read(512)
-    except OSError as error:
-        what = f"cannot read the checkpoint: {error.strerror}"
-        raise WeightsError(what, path, "Check the path given to --model.") from error
-    if size == 0:
-        raise WeightsError("the checkpoint is empty", path, _AGAIN)
-    if head.startswith(b"version https://git-lfs"):
-        remedy = "Fetch it with `git lfs pull`, or download the file itself."
-        raise WeightsError("this is a Git LFS pointer, not the checkpoint it stands for", path, remedy)
-    if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
-        raise WeightsError("this is a web page, not a checkpoint", path, _AGAIN)
-    if head.startswith(b"PK\x03\x04"):
-        return "zip"
-    if head[8:9] == b"{" or path.suffix == ".safetensors":
-        return "safetensors"
-    if head[:1] == b"\x80":
-        return "pickle"
-    raise WeightsError("this is not a checkpoint", path, _OTHER_FILE)
-
-
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
@@ -102,7 +76,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return state, dict(f.metadata() or {})
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         what = "the safetensors file is damaged or cut short"
-        raise WeightsError(what, path, _AGAIN) from error
+        raise WeightsError(what, path, container.AGAIN) from error
 
 
 def _check_zip(path: Path) -> None:
@@ -111,18 +85,18 @@ def _check_zip(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise WeightsError("the checkpoint is damaged or cut short", path, _AGAIN) from error
+        raise WeightsError("the checkpoint is damaged or cut short", path, container.AGAIN) from error
     unpacked = sum(entry.file_size for entry in entries)
     size = path.stat().st_size
     if unpacked > min(_LARGEST_RATIO * size + _SLACK_BYTES, _LARGEST_BYTES) or len(entries) > _MOST_ENTRIES:
         what = f"the checkpoint unpacks to {unpacked:,} bytes from {size:,}, like a zip bomb"
         raise WeightsError(what, path, "Get it from its authors, or as .safetensors.")
     if any(".." in Path(entry.filename).parts or entry.filename.startswith("/") for entry in entries):
-        raise WeightsError("the checkpoint holds names that lead out of it", path, _OTHER_FILE)
+        raise WeightsError("the checkpoint holds names that lead out of it", path, container.OTHER_FILE)
     if any("/code/" in entry.filename or entry.filename.endswith("constants.pkl") for entry in entries):
-        raise WeightsError("this is a TorchScript program, not a state dict", path, _OTHER_FILE)
+        raise WeightsError("this is a TorchScript program, not a state dict", path, container.OTHER_FILE)
     if not any(Path(entry.filename).name == "data.pkl" for entry in entries):
-        raise WeightsError("this is a zip archive, not a checkpoint", path, _OTHER_FILE)
+        raise WeightsError("this is a zip archive, not a checkpoint", path, container.OTHER_FILE)
 
 
 def _read_torch(path: Path) -> Any:
@@ -133,12 +107,12 @@ def _read_torch(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise _unpickling_error(error, path) from error
     except MemoryError as error:
-        raise WeightsError("the checkpoint does not fit in memory", path, _OTHER_FILE) from error
+        raise WeightsError("the checkpoint does not fit in memory", path, container.OTHER_FILE) from error
     except Stopped:
         raise
     except Exception as error:
         # A text file is a KeyError here, a short one an EOFError or RuntimeError: the types tell little.
-        raise WeightsError("the checkpoint is damaged or cut short", path, _AGAIN) from error
+        raise WeightsError("the checkpoint is damaged or cut short", path, container.AGAIN) from error
 
 
 def _unpickling_error(error: Exception, path: Path) -> WeightsError:
@@ -147,8 +121,8 @@ def _unpickling_error(error: Exception, path: Path) -> WeightsError:
         what = (
             f"the checkpoint holds Python objects ({found[1] or found[2]}), which could run code when loaded"
         )
-        return WeightsError(what, path, _OTHER_FILE)
-    return WeightsError("the checkpoint holds more than tensors, or is damaged", path, _OTHER_FILE)
+        return WeightsError(what, path, container.OTHER_FILE)
+    return WeightsError("the checkpoint holds more than tensors, or is damaged", path, container.OTHER_FILE)
 
 
 def _unwrapped(loaded: Any, key: str, path: Path) -> dict[str, Tensor]:
@@ -157,7 +131,7 @@ def _unwrapped(loaded: Any, key: str, path: Path) -> dict[str, Tensor]:
 
     if not isinstance(loaded, Mapping):
         raise WeightsError(
-            f"the checkpoint holds a {type(loaded).__name__}, not a state dict", path, _OTHER_FILE
+            f"the checkpoint holds a {type(loaded).__name__}, not a state dict", path, container.OTHER_FILE
         )
     state: Any = loaded
     for name in [key] if key else _WRAPPERS:
@@ -172,12 +146,12 @@ def _unwrapped(loaded: Any, key: str, path: Path) -> dict[str, Tensor]:
     if not is_state(state):
         inside = ", ".join(sorted(str(k) for k in loaded)[:5])
         raise WeightsError(
-            f"the checkpoint has no state dict, only: {inside or 'nothing'}", path, _OTHER_FILE
+            f"the checkpoint has no state dict, only: {inside or 'nothing'}", path, container.OTHER_FILE
         )
     for name, value in state.items():
         if not isinstance(value, Tensor):
             what = f"entry '{name}' of the checkpoint is a {type(value).__name__}, not a tensor"
-            raise WeightsError(what, path, _OTHER_FILE)
+            raise WeightsError(what, path, container.OTHER_FILE)
     return {str(name): tensor.detach() for name, tensor in state.items()}
 
 
@@ -188,16 +162,18 @@ def _check_tensors(state: dict[str, Tensor], path: Path) -> None:
     for name, tensor in state.items():
         if tensor.layout != torch.strided or tensor.dtype not in _DTYPES or tensor.device.type != "cpu":
             what = f"tensor '{name}' is of a kind that gantool does not take ({tensor.dtype})"
-            raise WeightsError(what, path, _OTHER_FILE)
+            raise WeightsError(what, path, container.OTHER_FILE)
         storage = tensor.untyped_storage()
         nbytes = tensor.numel() * tensor.element_size()
         if nbytes > storage.nbytes():
             what = f"tensor '{name}' claims {nbytes:,} bytes and holds {storage.nbytes():,}"
-            raise WeightsError(what, path, _OTHER_FILE)
+            raise WeightsError(what, path, container.OTHER_FILE)
         owned[storage.data_ptr()] = storage.nbytes()
         claimed += nbytes
     if claimed > _LARGEST_RATIO * sum(owned.values()) + _SLACK_BYTES:
-        raise WeightsError("the tensors of the checkpoint share memory that is not there", path, _OTHER_FILE)
+        raise WeightsError(
+            "the tensors of the checkpoint share memory that is not there", path, container.OTHER_FILE
+        )
     for name, tensor in state.items():
         if tensor.is_floating_point() and not _is_finite(tensor):
             raise WeightsError(f"tensor '{name}' holds NaN or infinite values", path, _DIVERGED)

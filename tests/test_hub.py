@@ -151,6 +151,27 @@ def test_another_file_under_a_recorded_name_is_refused(
     assert hub.verify(row).read_bytes() == new
 
 
+@pytest.mark.parametrize(
+    ("junk", "words"),
+    [
+        (b"<!DOCTYPE html><p>Sign in</p>", "this is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "this is a Git LFS pointer"),
+    ],
+)
+def test_what_is_no_checkpoint_is_not_trusted(
+    server: HubServer, hub_row: Checkpoint, junk: bytes, words: str
+) -> None:
+    """Nothing of it stays, so that the real file is taken as soon as the owner has put it there."""
+    row = replace(hub_row, sha256="", bytes=0, revision="main")
+    server.add(REPO, FILE, junk)
+    with pytest.raises(WeightsError, match=words):
+        hub.fetch(row)
+    assert hub.cached(row) is None and cache.recorded(row) == {}
+    server.add(REPO, FILE, DATA)
+    server.fault = Fault(commit="b" * 40)
+    assert hub.fetch(row).read_bytes() == DATA
+
+
 def test_an_update_of_what_is_here(server: HubServer, hub_row: Checkpoint) -> None:
     row = replace(hub_row, sha256="", bytes=0, revision="main")
     path = hub.fetch(row)

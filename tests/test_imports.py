@@ -22,7 +22,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "catalog": (1, set()),
     "plan": (1, set()),
     "sniff": (1, set()),
-    "hints": (1, set()),
+    **dict.fromkeys(["hints", "container"], (1, set())),
     "models": (1, TORCH),
     "ops": (1, TORCH | ARRAYS),
     "losses": (1, TORCH | ARRAYS),
