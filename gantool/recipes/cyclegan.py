@@ -30,6 +30,7 @@ from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 
 LAYOUTS = ("unpaired",)
 BACK = "-BtoA"  # what the file of the second generator is called besides
+PLAIN = True  # memory order on a CPU
 
 
 @dataclass
@@ -85,7 +86,7 @@ def train(request: TrainRequest) -> Path:
     d_lr = config.critic_lr or config.lr
 
     def ready(net: nn.Module, lr: float) -> tuple[Any, Any]:
-        return training.set_up(fabric, request, net, training.adam(net, lr, config.beta1))
+        return training.set_up(fabric, request, net, training.adam(net, lr, config.beta1), PLAIN)
 
     (b_of, b_optimizer), (a_of, a_optimizer) = ready(to_b, config.lr), ready(to_a, config.lr)
     (d_b, d_b_optimizer), (d_a, d_a_optimizer) = ready(critic_b, d_lr), ready(critic_a, d_lr)
@@ -131,7 +132,7 @@ def train(request: TrainRequest) -> Path:
             optimizer.zero_grad(set_to_none=True)
         with training.frozen(critic_b, critic_a):
             for (a, b), last in training.micro_batches(batch, request.accumulate):
-                a, b = training.channels_last(a), training.channels_last(b)
+                a, b = training.channels_last(a, PLAIN), training.channels_last(b, PLAIN)
                 with (
                     fabric.no_backward_sync(b_of, enabled=not last),
                     fabric.no_backward_sync(a_of, enabled=not last),
@@ -172,8 +173,8 @@ def train(request: TrainRequest) -> Path:
                 ("a", d_a, critic_a, a, pool_a.query(fake_a)),
             ):
                 with fabric.no_backward_sync(model, enabled=not last):
-                    real_answer = model(training.channels_last(real)).float()
-                    fake_answer = model(training.channels_last(fake)).float()
+                    real_answer = model(training.channels_last(real, PLAIN)).float()
+                    fake_answer = model(training.channels_last(fake, PLAIN)).float()
                     d_loss = 0.5 * game.critic(real_answer, fake_answer)
                     penalty = game.penalty(critic, real, fake)
                     fabric.backward((d_loss if penalty is None else d_loss + penalty) / request.accumulate)

@@ -28,6 +28,7 @@ from gantool.settings import param
 from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 
 LAYOUTS = ("side-by-side", "pairs", "photos")
+PLAIN = True  # memory order on a CPU
 
 
 @dataclass
@@ -81,9 +82,13 @@ def train(request: TrainRequest) -> Path:
     if config.init and not run.resumed:
         request.say(training.start_from(net, config.init))
     ema, pool = Ema(net, config.ema), ImagePool(config.pool, run.seed + share[0])
-    model, g_optimizer = training.set_up(fabric, request, net, training.adam(net, config.lr, config.beta1))
+    model, g_optimizer = training.set_up(
+        fabric, request, net, training.adam(net, config.lr, config.beta1), PLAIN
+    )
     d_lr = config.critic_lr or config.lr
-    d_model, d_optimizer = training.set_up(fabric, request, critic, training.adam(critic, d_lr, config.beta1))
+    d_model, d_optimizer = training.set_up(
+        fabric, request, critic, training.adam(critic, d_lr, config.beta1), PLAIN
+    )
     ask = training.judge(fabric, d_model, critic)
     ema.to(fabric.device)
     held = [pair for pair in (pairs.held(key) for key in held_keys) if pair is not None]
@@ -111,7 +116,7 @@ def train(request: TrainRequest) -> Path:
         # The critic: A with B is real, A with what the generator makes of it is not.
         d_optimizer.zero_grad(set_to_none=True)
         for (a, b), last in training.micro_batches(batch, request.accumulate):
-            a, b = training.channels_last(a), training.channels_last(b)
+            a, b = training.channels_last(a, PLAIN), training.channels_last(b, PLAIN)
             with (
                 fabric.no_backward_sync(model, enabled=not last),
                 torch.set_grad_enabled(request.accumulate == 1),
@@ -136,7 +141,7 @@ def train(request: TrainRequest) -> Path:
         g_optimizer.zero_grad(set_to_none=True)
         with training.frozen(critic):
             for (a, b), last in training.micro_batches(batch, request.accumulate):
-                a, b = training.channels_last(a), training.channels_last(b)
+                a, b = training.channels_last(a, PLAIN), training.channels_last(b, PLAIN)
                 with fabric.no_backward_sync(model, enabled=not last):
                     fake = made[0] if request.accumulate == 1 else model(a).float()
                     pair = torch.cat((a, fake), 1)
