@@ -161,8 +161,12 @@ def test_labels_say_what_a_stargan_makes(here, capfd):
         made[to] = pixels("a.translate.png")
     first, same, other = made.values()
     assert (first == same).all() and (first != other).any()
-    done = call(capfd, "translate", "a.png", "--model", "g.pth", "-o", "b.png")
-    assert done.code == ExitCode.USAGE and "Say it with --to, such as --to Black_Hair" in one_line(done.err)
+    for none in ((), ("--to", ","), ("--to", "")):
+        done = call(capfd, "translate", "a.png", "--model", "g.pth", "-o", "b.png", *none)
+        assert done.code == ExitCode.USAGE
+        assert "Say it with --to, such as --to Black_Hair; there are Black_Hair, Blond_Hair" in one_line(
+            done.err
+        )
     done = call(capfd, "translate", "a.png", "--model", "g.pth", "-o", "b.png", "--to", "Beard")
     assert done.code == ExitCode.USAGE and "no label 'Beard', only Black_Hair" in one_line(done.err)
     with pytest.raises(UsageError, match="no label"):

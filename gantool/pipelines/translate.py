@@ -49,7 +49,7 @@ def build(
             channels in the row's range and order, or one where the row's args say ``input_nc`` or
             ``output_nc`` 1 (luma in, grey out).
         tile_px: side of a tile's core, px; None for the whole picture up to a size limit, 1024 above it.
-        to: what the result shall have, of the row's labels, for a net that must be told (StarGAN).
+        to: what the result shall have, one or more labels of the row, for a net that must be told (StarGAN).
         warn: told when tiles change the result, or had to be made smaller for want of memory.
 
     Raises WeightsError for a net that is none of this kind, UsageError for labels that do not fit it.
@@ -150,7 +150,7 @@ def _aim(net: nn.Module, row: Checkpoint, to: Sequence[str] | None) -> None:
     labels = [str(label) for label in getattr(net, "labels", [])]
     if aim is None and to is not None:
         raise UsageError(f"the model {row.name} has no labels to choose from", remedy="Leave out --to")
-    if aim is not None and to is None:
+    if aim is not None and not to:  # "--to ," names none, which is a slip rather than a wish
         remedy = f"Say it with --to, such as --to {labels[0]}; there are {', '.join(labels)}"
         raise UsageError(f"the model {row.name} must be told what to make", remedy=remedy)
     if aim is not None:
