@@ -107,8 +107,19 @@ def test_bad_hints_and_bad_reference_are_input_errors(capfd, files, tmp_path):
     assert done.code == ExitCode.INPUT and "hint 1 has no colour" in done.err
     done = call(capfd, *words, "--reference", tmp_path / "gone.jpg")
     assert done.code == ExitCode.INPUT and "gone.jpg" in done.err
-    done = call(capfd, *words, "--reference", source)
-    assert done.code == ExitCode.INPUT and "holds no colours" in done.err
+
+
+@pytest.mark.parametrize("model", ["eccv16.pth", "ddcolor-tiny"])
+def test_a_grey_reference_is_refused_before_any_model_is_loaded(capfd, files, tmp_path, monkeypatch, model):
+    from gantool import hub, loading
+
+    for module, name in ((loading, "load"), (hub, "fetch")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("a model was asked for"))
+    source = photo(tmp_path / "a.png")
+    model = files / model if model.endswith(".pth") else model
+    done = call(capfd, "colorize", source, "--model", model, "--reference", source)
+    assert done.code == ExitCode.INPUT
+    assert f"the reference photo holds no colours ({source})" in done.err
 
 
 def test_reference_gives_its_colours(capfd, files, tmp_path):

@@ -24,9 +24,8 @@ from gantool.console import Console
 from gantool.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from gantool.hints import Hint
+    from gantool.ops.palette import Palette
 
 EXAMPLES = examples(
     "gantool colorize photo.jpg",
@@ -83,7 +82,7 @@ def command(
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
     places = _hints(hints, files, model.model)
-    photo = _photo(reference)
+    palette = _palette(reference)
 
     def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
         from gantool.pipelines import colorize
@@ -96,7 +95,7 @@ def command(
             render_size=render_size,
             saturation=saturation,
             hints=places,
-            reference=photo,
+            reference=palette,
         )
 
     request = Request("colorize", files, model, quality, video, hardware, batch, marks, build, to_srgb=True)
@@ -121,10 +120,10 @@ def _hints(path: Path | None, files: Files, model: str) -> tuple[Hint, ...]:
     return read_hints(path)
 
 
-def _photo(path: Path | None) -> np.ndarray | None:
-    """The pixels of --reference."""
-    if path is None:
+def _palette(photo: Path | None) -> Palette | None:
+    """The colours of --reference, refused before a model is loaded where there are none."""
+    if photo is None:
         return None
-    from gantool.media.image import read_picture
+    from gantool.pipelines.colorize import palette_of_photo
 
-    return read_picture(path, to_srgb=True).rgb
+    return palette_of_photo(photo)

@@ -33,7 +33,7 @@ def build(
     render_size: int | None = None,
     saturation: float = 1.0,
     hints: str | Path | Sequence[Hint] = (),
-    reference: str | Path | np.ndarray | None = None,
+    reference: str | Path | np.ndarray | Palette | None = None,
 ) -> Pipeline:
     """The colorize pipeline: its layer is ab (N,2,h,w) in Lab units at render size.
 
@@ -49,7 +49,7 @@ def build(
             multiple of it; None for the net's own.
         saturation: factor on a and b, 0 or more.
         hints: colours of places, or the file that :func:`gantool.hints.read_hints` reads.
-        reference: a photo (a file, or (H,W,3) uint8 or uint16) whose colours are to be used.
+        reference: a photo whose colours are to be used, as :func:`palette_of_photo` takes it, or its palette.
 
     Raises:
         UsageError: a render size that does not suit the net, or hints for a net that takes none.
@@ -61,7 +61,9 @@ def build(
     places = read_hints(hints) if isinstance(hints, str | Path) else tuple(hints)
     if places and not getattr(net, "takes_hints", False):
         raise no_hints(row.name)
-    palette = None if reference is None else _palette(reference)
+    if reference is not None and not isinstance(reference, Palette):
+        reference = palette_of_photo(reference)
+    palette = reference
 
     def predict(x: Tensor, context: Context) -> Tensor:
         short = size(bool(context.times))
@@ -150,14 +152,15 @@ def _hint_planes(hints: Sequence[Hint], source: Sequence[int], shown: Tensor) ->
     return planes.expand(len(shown), -1, -1, -1)
 
 
-def _palette(reference: str | Path | np.ndarray) -> Palette:
+def palette_of_photo(photo: str | Path | np.ndarray) -> Palette:
+    """The palette of a file or of (H,W,3) uint8 or uint16 RGB. Raises InputError where there is no colour."""
     file: Path | None = None
-    if not isinstance(reference, np.ndarray):
+    if not isinstance(photo, np.ndarray):
         from gantool.media.image import read_picture
 
-        file = Path(reference)
-        reference = read_picture(file, to_srgb=True).rgb
-    x = to_tensor(reference[None])
+        file = Path(photo)
+        photo = read_picture(file, to_srgb=True).rgb
+    x = to_tensor(photo[None])
     factor = 256 / max(x.shape[-2:])
     if factor < 1:
         x = resize(x, *(max(1, round(side * factor)) for side in x.shape[-2:]), "bilinear")
