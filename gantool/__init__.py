@@ -203,13 +203,14 @@ def run_video(
         return engine.run_video(
             info,
             temporary,
-            ready,
-            temporal=TemporalOptions(flow=flow) if steady else None,
-            batch_size=4 if chroma else 1,
+            [
+                engine.Step(
+                    ready, TemporalOptions(flow=flow) if steady else None, 4 if chroma else 1, strength
+                )
+            ],
             writer={"provenance": mark, **(encoder or {})},
             start=start,
             duration=duration,
-            strength=strength,
             warn=warn,
         )
 

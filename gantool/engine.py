@@ -1,35 +1,34 @@
 """Pictures and videos through a pipeline: read, predict, steady over time, finish, write.
 
 A video passes four stages: decoding, and the motion of the source frames, each in a thread; the net, the
-temporal filter and the join with the source in the caller's thread; encoding in a thread. Memory is that of
-a few frames, whatever the length.
+temporal filter and the join with the source in the caller's thread; encoding in a thread. Of several steps,
+each has its own motion, and all but the last their own thread. Memory is that of a few frames, whatever the
+length.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from gantool.devices import cpu_threads
 from gantool.inference import Runner, to_array
 from gantool.media.image import Picture
 from gantool.media.video import Frame, VideoInfo, VideoWriter, read_frames
-from gantool.motion import Motion, is_repeat
 from gantool.ops.flow import fill
 from gantool.ops.resize import resize, to_tensor
+from gantool.passes import Pass, Step
 from gantool.pipelines import Pipeline
 from gantool.preview import expected_frames, preview
 from gantool.stages import Relay
-from gantool.temporal import TemporalFilter, TemporalOptions
 
-__all__ = ["Progress", "VideoReport", "expected_frames", "preview", "run_picture", "run_video"]
+__all__ = ["Progress", "Step", "VideoReport", "expected_frames", "preview", "run_picture", "run_video"]
 
 
 class Progress(Protocol):
@@ -91,43 +90,31 @@ def _opaque(picture: Picture) -> np.ndarray:
     return np.where(hidden, np.rint(spread).clip(0, peak).astype(picture.rgb.dtype), picture.rgb)
 
 
-class _Step(NamedTuple):
-    """A source frame on its way: what the filter knows of its motion, and whether it repeats the last one."""
-
-    frame: Frame
-    motion: Motion | None
-    repeat: bool
-
-
 def run_video(
     info: VideoInfo,
     target: Path,
-    pipeline: Pipeline,
+    steps: Sequence[Step],
     *,
-    temporal: TemporalOptions | None = None,
-    batch_size: int = 1,
     writer: dict[str, Any] | None = None,
     start: float = 0.0,
     duration: float | None = None,
-    strength: float = 1.0,
     keep_partial: bool = False,
     check: Callable[[], None] | None = None,
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> VideoReport:
-    """A video through a pipeline, frame for frame, into ``target``.
+    """A video through one pipeline or several, frame for frame, into ``target``.
 
     Every source frame gives one output frame with the same timestamp. A frame that repeats the one before
-    byte by byte repeats its result, at no cost.
+    byte by byte repeats its result, at no cost. Several steps do what as many runs through lossless files
+    would: each sees the frames that the one before it made, in 8 bit, and keeps them steady by their motion.
 
     Args:
         info: the source, as ``probe`` found it.
         target: the file to write, normally a temporary one; unusable after an exception.
-        temporal: how the result is kept steady; None, or a pipeline without ``blend``, leaves it alone.
-        batch_size: frames that go through the net at once; halved, with a warning, when memory runs out.
+        steps: what is done to the frames, in order.
         writer: options of ``VideoWriter``: codec, crf, preset, pix_fmt, audio, subtitles, provenance, ...
         start, duration: the part of the source, in seconds; None to the end.
-        strength: 0..1, how much of the effect; 0 returns the source's frames.
         keep_partial: keep what comes before damage in the source instead of failing.
         check: called often from the calling thread; whatever it raises stops the work and comes out.
         progress: told of every finished frame and, where it is known, of how many there will be.
@@ -146,10 +133,12 @@ def run_video(
 
     if progress is not None:
         progress.total(expected_frames(info, start, duration))
-    height, width = pipeline.output_size(info.height, info.width)
-    job = _VideoJob(pipeline, temporal, batch_size, strength, note)
+    passes = [Pass(step, note) for step in steps]
+    height, width = info.height, info.width
+    for each in passes:
+        height, width = each.output_size(height, width)
 
-    def write(frames: Iterator[tuple[np.ndarray, Frame]]) -> None:
+    def write(frames: Iterator[Frame]) -> None:
         options = {
             **(writer or {}),
             "start": start,
@@ -158,8 +147,8 @@ def run_video(
             "warn": note,
         }
         with VideoWriter(target, info, width, height, **options) as output:
-            for rgb, source in frames:
-                output.write(rgb, source.pts, source.duration)
+            for frame in frames:
+                output.write(frame.rgb, frame.pts, frame.duration)
 
     def decode() -> Iterator[Frame]:
         assert info.path is not None
@@ -168,93 +157,31 @@ def run_video(
         )
 
     count = 0
-    with torch.inference_mode(), Relay(check) as relay:
-        frames = relay.source("decode", decode, lambda frame: frame.rgb.nbytes)
-        steps = relay.source("flow", lambda: job.follow(frames), lambda step: step.frame.rgb.nbytes)
-        put = relay.sink("encode", write, lambda result: result[0].nbytes)
-        for rgb, frame in job.results(steps):
-            put((rgb, frame))
+    with Relay(check) as relay:
+        frames = relay.source("decode", decode, _size)
+        for each in passes:
+            followed = relay.source("flow", partial(each.follow, frames), lambda one: _size(one.frame))
+            frames = each.results(followed)
+            if each is not passes[-1]:
+                frames = relay.source("net", partial(iter, frames), _size)
+        put = relay.sink("encode", write, _size)
+        for frame in frames:
+            put(frame)
             count += 1
             if progress is not None:
                 progress.advance(1)
-    stages = {**relay.seconds, **job.seconds}
+    stages = {**relay.seconds, **_together(each.seconds for each in passes)}
     return VideoReport(count, time.perf_counter() - began, stages, tuple(warnings))
 
 
-class _VideoJob:
-    """The part of a video run between decoder and encoder."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        temporal: TemporalOptions | None,
-        batch_size: int,
-        strength: float,
-        warn: Callable[[str], None],
-    ) -> None:
-        self.runner = Runner(pipeline, batch_size=batch_size, strength=strength, warn=warn)
-        self.batch_size = batch_size
-        self.seconds = {"net": 0.0, "blend": 0.0, "finish": 0.0}
-        self.filter: TemporalFilter | None = None
-        if temporal is not None and pipeline.blend is not None and strength > 0:
-            self.filter = TemporalFilter(pipeline.blend, temporal)
-
-    def follow(self, frames: Iterator[Frame]) -> Iterator[_Step]:
-        """Frames with their motion, in a thread of its own."""
-        if self.filter is not None:
-            # On a CPU the net has the cores; beside a GPU they are free for the flow of several frames.
-            workers = 1 if self.runner.pipeline.device.type == "cpu" else max(1, min(6, cpu_threads() // 2))
-            for frame, motion in self.filter.track_ahead(frames, lambda frame: frame.rgb, workers):
-                yield _Step(frame, motion, motion.repeat)
-            return
-        last: np.ndarray | None = None
-        for frame in frames:
-            yield _Step(frame, None, is_repeat(frame.rgb, last))
-            last = frame.rgb
-
-    def results(self, steps: Iterator[_Step]) -> Iterator[tuple[np.ndarray, Frame]]:
-        """(H',W',3) uint8 and the source frame of each step, in order."""
-        last = np.empty(0, np.uint8)
-        for batch in _batches(steps, self.batch_size):
-            fresh = [step for step in batch if not step.repeat]
-            images = iter(self._process(fresh) if fresh else ())
-            for step in batch:
-                last = last if step.repeat else next(images)
-                yield last, step.frame
-
-    def _process(self, steps: list[_Step]) -> np.ndarray:
-        runner = self.runner
-        with self._timed("net"):
-            x = runner.load(np.stack([step.frame.rgb for step in steps]))
-            if runner.strength == 0:
-                return to_array(runner.base(x))
-            layers = runner.predict(x, tuple(step.frame.time for step in steps))
-        if self.filter is not None:
-            with self._timed("blend"):
-                blended = [
-                    self.filter.blend(step.motion or Motion(), layer)
-                    for step, layer in zip(steps, layers, strict=True)
-                ]
-                layers = torch.stack(blended)
-        with self._timed("finish"):
-            return to_array(runner.finish(x, layers))
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        device = self.runner.pipeline.device
-        began = time.perf_counter()
-        yield
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)  # else the time would be booked on whoever waits for it
-        self.seconds[stage] += time.perf_counter() - began
+def _size(frame: Frame) -> int:
+    return frame.rgb.nbytes
 
 
-def _batches(steps: Iterator[_Step], size: int) -> Iterator[list[_Step]]:
-    batch: list[_Step] = []
-    for step in steps:
-        batch.append(step)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _together(parts: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Seconds of several passes, added up by what they were spent on."""
+    total: dict[str, float] = {}
+    for part in parts:
+        for name, seconds in part.items():
+            total[name] = total.get(name, 0.0) + seconds
+    return total

@@ -17,6 +17,7 @@ from gantool.errors import InputError
 from gantool.inference import Runner, to_array
 from gantool.media.image import Picture
 from gantool.media.video import Frame, VideoInfo, read_frames, write_clip
+from gantool.passes import Step
 from gantool.pipelines import Pipeline
 from gantool.temporal import TemporalFilter, TemporalOptions
 
@@ -46,15 +47,12 @@ def expected_frames(info: VideoInfo, start: float = 0.0, duration: float | None 
 
 def preview(
     info: VideoInfo,
-    pipeline: Pipeline,
+    step: Step,
     *,
     count: int = 10,
-    temporal: TemporalOptions | None = None,
-    batch_size: int = 1,
     writer: dict[str, Any] | None = None,
     start: float = 0.0,
     duration: float | None = None,
-    strength: float = 1.0,
     check: Callable[[], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Preview:
@@ -66,8 +64,8 @@ def preview(
     Raises InputError when no frame can be read, DeviceError as ``run_video`` does.
     """
     check = check or (lambda: None)
-    cost = _Cost(pipeline)
-    runner = Runner(pipeline, batch_size=batch_size, strength=strength, warn=warn)
+    cost = _Cost(step.pipeline)
+    runner = Runner(step.pipeline, batch_size=step.batch_size, strength=step.strength, warn=warn)
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
     for second in _instants(info, count, start, duration):
         check()
@@ -76,8 +74,8 @@ def preview(
             continue
         with torch.inference_mode():
             if count == 1:  # a first run for warmth, since there is no other to be timed
-                cost.process(runner, pair, temporal)
-            result = cost.process(runner, pair, temporal)
+                cost.process(runner, pair, step.temporal)
+            result = cost.process(runner, pair, step.temporal)
         pairs.append((pair[0].rgb, result))
     if not pairs:
         raise InputError("no frame of the video can be read", info.path, "Change --start or --duration")

@@ -15,11 +15,12 @@ import pytest
 import torch
 
 import gantool.engine as engine
-from gantool.engine import run_picture, run_video
+from gantool.engine import Step, run_picture, run_video
 from gantool.errors import DeviceError, EncoderError, InputError, OutputError, Stopped
 from gantool.media.image import Picture
 from gantool.media.video import VideoWriter, probe, read_frames, write_clip
 from gantool.motion import MotionTracker
+from gantool.passes import Pass
 from gantool.pipelines import Pipeline
 from gantool.temporal import TemporalOptions
 
@@ -76,10 +77,13 @@ def doubled() -> Pipeline:
     return Pipeline("upscale", "nearest", predict, lambda x, y: y, CPU, scale=2.0, gray_output_for_gray=True)
 
 
-def run(source: Path, pipeline: Pipeline, target: Path | None = None, **options):
+def run(source: Path, steps: Pipeline | list[Step], target: Path | None = None, **options):
     target = target or source.with_name("result.mkv")
     options.setdefault("writer", LOSSLESS)
-    report = run_video(probe(source), target, pipeline, **options)
+    words = {word: options.pop(word) for word in ("temporal", "batch_size", "strength") if word in options}
+    if isinstance(steps, Pipeline):
+        steps = [Step(steps, **words)]
+    report = run_video(probe(source), target, steps, **options)
     return report, list(read_frames(target))
 
 
@@ -188,12 +192,41 @@ def test_broken_source_and_keep_partial(clip, monkeypatch):
 
     monkeypatch.setattr(engine, "read_frames", damaged)
     with pytest.raises(InputError, match="damaged"):
-        run_video(info, source.with_name("a.mkv"), identity(), writer=LOSSLESS)
+        run_video(info, source.with_name("a.mkv"), [Step(identity())], writer=LOSSLESS)
     said = []
     report = run_video(
-        info, source.with_name("b.mkv"), identity(), writer=LOSSLESS, keep_partial=True, warn=said.append
+        info,
+        source.with_name("b.mkv"),
+        [Step(identity())],
+        writer=LOSSLESS,
+        keep_partial=True,
+        warn=said.append,
     )
     assert report.frames == 6 and report.warnings == ("damaged after 0.20 s",) == tuple(said)
+
+
+# ---- several steps
+
+
+def test_several_steps_are_what_several_runs_are(clip):
+    """Each step keeps its own memory, and sees in 8 bit what the one before made."""
+
+    def steps() -> list[Step]:
+        return [Step(tinted(), TemporalOptions(), 3), Step(doubled()), Step(tinted(), TemporalOptions(), 2)]
+
+    source = clip(7)
+    report, made = run(source, steps())
+    assert report.frames == 7 and set(report.stages) == {"decode", "flow", "net", "blend", "finish", "encode"}
+    frames = list(read_frames(source))
+    for step in steps():  # one whole run after the other
+        one = Pass(step, lambda message: None)
+        frames = list(one.results(one.follow(iter(frames))))
+    expected = source.with_name("expected.mkv")
+    write_clip(expected, (frame.rgb for frame in frames), probe(source).fps, **LOSSLESS)
+    assert made[0].rgb.shape == (2 * SIZE[0], 2 * SIZE[1], 3)
+    for mine, theirs in zip(made, read_frames(expected), strict=True):
+        np.testing.assert_array_equal(mine.rgb, theirs.rgb)
+        assert mine.time == theirs.time
 
 
 # ---- failures
@@ -253,9 +286,7 @@ def test_the_first_failure_comes_out_soon(clip, monkeypatch, stage, at):
         run_video(
             probe(source),
             source.with_name("result.mkv"),
-            pipeline,
-            temporal=TemporalOptions(),
-            batch_size=2,
+            [Step(pipeline, TemporalOptions(), batch_size=2)],
             writer=LOSSLESS,
             check=check,
         )
@@ -274,7 +305,7 @@ def test_errors_of_the_writer_keep_their_kind(clip, tmp_path, writer, suffix, er
     source = clip(3)
     target = Path(f"{tmp_path}/out{suffix}")
     with pytest.raises(error):
-        run_video(probe(source), target, identity(), writer=writer)
+        run_video(probe(source), target, [Step(identity())], writer=writer)
 
 
 def test_nothing_selected(clip):
@@ -314,12 +345,12 @@ from fractions import Fraction
 from pathlib import Path
 import cv2, numpy as np, torch
 cv2.setNumThreads(1); torch.set_num_threads(1)
-from gantool.engine import run_video
+from gantool.engine import Step, run_video
 from gantool.media.video import probe
 from gantool.temporal import TemporalOptions
 import test_engine
-run_video(probe(sys.argv[1]), Path(sys.argv[2]), test_engine.tinted(), temporal=TemporalOptions(flow="dis"),
-    batch_size=2, writer={"preset": "ultrafast", "threads": 1})
+run_video(probe(sys.argv[1]), Path(sys.argv[2]), [Step(test_engine.tinted(), TemporalOptions(flow="dis"), 2)],
+    writer={"preset": "ultrafast", "threads": 1})
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

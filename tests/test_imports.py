@@ -53,7 +53,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "export": (3, TOOLS | {"onnx", "onnxscript", "onnxruntime"}),
     "colors": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
-    **dict.fromkeys(["engine", "inference", "preview", "recipes"], (4, TOOLS)),
+    **dict.fromkeys(["engine", "inference", "passes", "preview", "recipes"], (4, TOOLS)),
     **dict.fromkeys(
         ["commands", "cli", "__init__", "__main__"], (5, TOOLS | {"typer", "av", "imageio_ffmpeg"})
     ),

@@ -11,6 +11,7 @@ import torch
 from gantool.engine import expected_frames, preview
 from gantool.errors import InputError, Stopped
 from gantool.media.video import probe, write_clip
+from gantool.passes import Step
 from gantool.pipelines import Pipeline
 from gantool.temporal import TemporalOptions
 
@@ -33,7 +34,7 @@ def negative(scale: int = 1) -> Pipeline:
 
 
 def test_ten_frames_on_a_sheet(info):
-    sheet, seconds = preview(info, negative(), temporal=TemporalOptions())
+    sheet, seconds = preview(info, Step(negative(), TemporalOptions()))
     height = HEIGHT * 384 // WIDTH
     assert sheet.rgb.shape == (4 * height, 1920, 3) and sheet.rgb.dtype == np.uint8
     cells = sheet.rgb.reshape(2, 2, height, 5, 384, 3).mean((2, 4, 5))  # row, source or result, column
@@ -44,14 +45,14 @@ def test_ten_frames_on_a_sheet(info):
 
 
 def test_one_frame_at_its_own_size(info):
-    sheet, _ = preview(info, negative(2), count=1, start=1.0, duration=0.5)
+    sheet, _ = preview(info, Step(negative(2)), count=1, start=1.0, duration=0.5)
     assert sheet.rgb.shape == (4 * HEIGHT, 2 * WIDTH, 3)
     assert abs(float(sheet.rgb[: 2 * HEIGHT].mean()) - 125) <= 6
 
 
 def test_preview_of_nothing_and_stopping(info):
     with pytest.raises(InputError, match="--start"):
-        preview(info, negative(), start=60.0)
+        preview(info, Step(negative()), start=60.0)
     calls = []
 
     def check():
@@ -60,7 +61,7 @@ def test_preview_of_nothing_and_stopping(info):
             raise Stopped
 
     with pytest.raises(Stopped):
-        preview(info, negative(), check=check)
+        preview(info, Step(negative()), check=check)
 
 
 def test_expected_frames(info):

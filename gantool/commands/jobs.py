@@ -17,9 +17,11 @@ from gantool.plan import Job
 from gantool.progress import clock_text
 
 if TYPE_CHECKING:
+    from gantool import engine
     from gantool.media.image import Picture
     from gantool.media.provenance import Provenance
     from gantool.media.video import VideoInfo
+    from gantool.pipelines import Pipeline
 
 Record = dict[str, Any]
 
@@ -108,13 +110,10 @@ class Runner:
             report = engine.run_video(
                 info,
                 temporary,
-                pipeline,
-                temporal=self._temporal(),
-                batch_size=self._batch_size,
+                [self._step(pipeline)],
                 writer=self._writer(),
                 start=start,
                 duration=duration,
-                strength=self._request.quality.strength,
                 keep_partial=self._request.video.keep_partial,
                 check=self._console.check,
                 progress=progress,
@@ -136,13 +135,10 @@ class Runner:
         with self._console.task(f"preview {_label(job)}"):
             made = preview(
                 info,
-                pipeline,
-                temporal=self._temporal(),
-                batch_size=self._batch_size,
+                self._step(pipeline),
                 writer=self._writer(),
                 start=start,
                 duration=duration,
-                strength=self._request.quality.strength,
                 check=self._console.check,
                 warn=self._warner(job),
             )
@@ -177,6 +173,12 @@ class Runner:
             what = f"--start {options.start} is behind the end of the film ({info.duration:.2f} s)"
             raise UsageError(what, info.path, "Give an earlier one")
         return start, duration
+
+    def _step(self, pipeline: Pipeline) -> engine.Step:
+        from gantool import engine
+
+        strength = self._request.quality.strength
+        return engine.Step(pipeline, self._temporal(), self._batch_size, strength)
 
     @property
     def _batch_size(self) -> int:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from gantool.catalog import Checkpoint, load_catalog
 from gantool.devices import cpu_threads, device_class, pick_device, pick_dtype
-from gantool.engine import run_video
+from gantool.engine import Step, run_video
 from gantool.hub import fetch, select
 from gantool.loading import load_net
 from gantool.media.video import VideoInfo, probe, write_clip
@@ -76,8 +76,8 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.mp4"
         writer = {"preset": preset}
-        run_video(info, target, made, temporal=temporal, batch_size=batch, writer=writer, duration=0.2)
-        report = run_video(info, target, made, temporal=temporal, batch_size=batch, writer=writer)
+        run_video(info, target, [Step(made, temporal, batch)], writer=writer, duration=0.2)
+        report = run_video(info, target, [Step(made, temporal, batch)], writer=writer)
     total = sum(report.stages.values())
     shares = "  ".join(
         f"{stage} {1e3 * report.stages[stage] / report.frames:6.1f} ms {report.stages[stage] / total:4.0%}"
