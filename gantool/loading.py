@@ -6,17 +6,19 @@ What a file says is compared with what the architecture expects, name by name an
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from gantool import colorizers, conversion, legacy, upscalers
+from gantool import cache, colorizers, conversion, legacy, upscalers
 from gantool.catalog import Checkpoint, embedded_row
-from gantool.errors import DeviceError, Stopped, UsageError, WeightsError
+from gantool.errors import DeviceError, GantoolError, Stopped, UsageError, WeightsError
 from gantool.media.files import atomic
 from gantool.tensors import ONE_NET, read_state
 
@@ -33,35 +35,41 @@ def load(
 
     A row without ``arch`` (a path, ``hf:owner/repo/file``) is completed from the file: by the row inside it,
     by its layout, or, for upscale, by spandrel. Raises WeightsError for a file that is unfit or unknown,
-    UsageError for a model of another task.
+    UsageError for a model of another task; of what was downloaded they name the row, not the cache.
     """
     if row.arch:
         return load_net(row, path, device, dtype), row
-    path = conversion.stand_in(row, Path(path))
+    with _as_named(row, path):
+        net, found = _recognised(row.task, conversion.stand_in(row, Path(path)), device, dtype)
+    return net, found if row.source == "file" else replace(found, file=row.name)
+
+
+def _recognised(
+    task: str, path: Path, device: torch.device | str, dtype: torch.dtype
+) -> tuple[nn.Module, Checkpoint]:
+    """The net of a file without a row. Only upscale asks spandrel, whose import takes seconds."""
     found = row_of(path)
     if found is None:
-        if row.task == "upscale":
+        if task == "upscale":
             return load_foreign(path, device, dtype)
-        _refuse_upscaler(path, row.task)
-        what = f"the file does not say which {row.task} model it holds"
-        raise WeightsError(what, path, "Use a file made by `gantool train`, or a name of `gantool models`.")
-    if found.task != row.task:
-        raise _other_task(found.task, row.task, path)
+        what = f"the file does not say which {task} model it holds"
+        remedy = "Use a file made by `gantool train`, or a name of `gantool models`"
+        raise WeightsError(what, path, f"{remedy}; if it enlarges pictures, `gantool upscale`.")
+    if found.task != task:
+        what = f"the file holds a model for {found.task}, not for {task}"
+        raise UsageError(what, path, f"Use `gantool {found.task}`, or name another file with --model.")
     return load_net(found, path, device, dtype), found
 
 
-def _other_task(found: str, wanted: str, path: str | Path) -> UsageError:
-    what = f"the file holds a model for {found}, not for {wanted}"
-    return UsageError(what, path, f"Use `gantool {found}`, or name another file with --model.")
-
-
-def _refuse_upscaler(path: str | Path, task: str) -> None:
-    """Raise UsageError when a file that nothing else recognised is a super-resolution net."""
+@contextlib.contextmanager
+def _as_named(row: Checkpoint, path: str | Path) -> Iterator[None]:
+    """Errors about a download or its copy call it what the user called it, not by its place in the cache."""
     try:
-        load_foreign(path)
-    except WeightsError:
-        return
-    raise _other_task("upscale", task, path)
+        yield
+    except GantoolError as error:
+        if row.source in ("hub", "https") and error.file in [str(p) for p in (path, *cache.copies(row))]:
+            error.file = row.name
+        raise
 
 
 def load_net(
@@ -72,8 +80,10 @@ def load_net(
     Half-precision files are computed in ``dtype``, float32 unless asked otherwise. Raises WeightsError when
     the file does not fit the architecture, DeviceError when the net does not fit the device.
     """
-    state, _ = read_state(conversion.stand_in(row, Path(path)), row.key)
-    return placed(_built(row, state, path), device, dtype)
+    with _as_named(row, path):
+        state, _ = read_state(conversion.stand_in(row, Path(path)), row.key)
+        net = _built(row, state, path)
+    return placed(net, device, dtype)
 
 
 def check(row: Checkpoint, path: str | Path) -> None:

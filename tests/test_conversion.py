@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from gantool import cache, conversion, hub, loading, tensors
 from gantool.catalog import Catalog, Checkpoint
-from gantool.errors import WeightsError
+from gantool.errors import UsageError, WeightsError
 from gantool.models.srvgg import SRVGGNetCompact
 
 pytest_plugins = ("hub_fixtures",)
@@ -140,6 +140,21 @@ def test_what_is_no_checkpoint_is_not_copied(server: HubServer, row: Checkpoint)
     with pytest.raises(WeightsError, match="web page"):
         loading.load_net(bad, hub.fetch(bad))
     assert cache.copies(bad) == []
+
+
+def test_errors_name_what_was_asked_for_and_not_the_cache(server: HubServer, row: Checkpoint) -> None:
+    """The first load makes the copy, the second reads it."""
+    spec = hub.named(f"hf:{REPO}/net.pth", Catalog(()))
+    path = hub.fetch(spec)
+    other = replace(row, args=ARGS | {"num_feat": 5})
+    for _ in range(2):
+        with pytest.raises(UsageError) as wrong_task:
+            loading.load(replace(spec, task="colorize"), path)
+        with pytest.raises(WeightsError) as misfit:
+            loading.load_net(other, path)
+        assert wrong_task.value.file == f"hf:{REPO}/net.pth" and misfit.value.file == "net"
+    _, found = loading.load(spec, path)
+    assert found.file == f"hf:{REPO}/net.pth"  # which later errors name
 
 
 def test_remove_takes_the_copy_too(row: Checkpoint) -> None:

@@ -221,6 +221,18 @@ def test_foreign_files_that_nobody_knows(tmp_path: Path) -> None:
         loading.load(Checkpoint("x", "colorize", file=str(path)), path)
 
 
+@pytest.mark.parametrize("task", ["colorize", "translate"])
+def test_spandrel_is_not_asked_for_tasks_that_cannot_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "spandrel", None)  # to import it is an error now
+    torch.save({"w": torch.zeros(3)}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=f"which {task} model.*if it enlarges pictures, `gantool upscale`"):
+        loading.load(Checkpoint("x", task, file="x"), tmp_path / "x.pth")
+    with pytest.raises(ImportError):
+        loading.load(Checkpoint("x", "upscale", file="x"), tmp_path / "x.pth")
+
+
 def legacy_net() -> nn.Module:
     torch.manual_seed(0)
     return ResnetGenerator(blocks=6, ngf=2, norm="instance").eval()
