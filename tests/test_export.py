@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import gantool.export as exporting
 from gantool import catalog, hub, loading
 from gantool.catalog import Checkpoint, load_catalog
-from gantool.errors import OutputError, UsageError, WeightsError
+from gantool.errors import DeviceError, OutputError, UsageError, WeightsError
 from gantool.export import graph
 
 ROW = Checkpoint("odd", "translate", licence="MIT", commercial=True)
@@ -315,6 +315,26 @@ def test_out_of_memory_names_what_helps(
     done = call(capfd, "export", model, "-o", tmp_path / "u.pt")
     assert done.code == 6 and "Use a smaller --size" in done.err and done.err.count("\n") == 1
     assert names(tmp_path) == ["u.safetensors"]
+
+
+@pytest.mark.parametrize("suffix", ["pt", "onnx"])
+def test_out_of_memory_in_python(tmp_path: Path, suffix: str) -> None:
+    """While the net is traced, not while it is run beforehand."""
+
+    class Greedy(nn.Module):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            if self.calls > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return x
+
+    if suffix == "onnx":
+        pytest.importorskip("onnxscript")
+    with pytest.raises(DeviceError, match="out of memory in the export") as caught:
+        exporting.export(Greedy(), Checkpoint("greedy", "translate"), tmp_path / f"x.{suffix}")
+    assert caught.value.code == 6 and names(tmp_path) == []
 
 
 def test_overwrite_and_runs(tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from gantool.commands.options import ACCEPT_LICENSE, Output, examples, option, panels
 from gantool.console import Console
-from gantool.errors import DeviceError, UsageError, WeightsError
+from gantool.errors import UsageError
 
 if TYPE_CHECKING:
     from gantool.catalog import Checkpoint
@@ -75,19 +75,13 @@ def command(
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
     sides = _sides(size)
     import gantool.export as exporting
-    from gantool.devices import is_out_of_memory
 
     exporting.check_target(target, overwrite=overwrite)
     if model in ("auto", "builtin"):
         raise UsageError(f"'{model}' names no single model", remedy="`gantool models` lists them.")
     net, row = _loaded(model, accept_license, console)
     options = {"size": sides, "half": precision == "fp16", "overwrite": overwrite, "warn": console.warn}
-    try:
-        done = exporting.export(net, row, target, **options)
-    except (RuntimeError, MemoryError, WeightsError) as error:
-        if not any(is_out_of_memory(one) for one in (error, error.__cause__) if one is not None):
-            raise
-        raise DeviceError("out of memory in the export", remedy="Use a smaller --size") from error
+    done = exporting.export(net, row, target, **options)
     if done.difference is not None:
         gap = f"{done.difference:.1e}" if done.difference else "0"
         console.info(f"{target.name} gives what the net gives, to {gap} of its range ({done.checked})")

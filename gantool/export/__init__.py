@@ -6,8 +6,9 @@ takes and gives stands in the model card beside the file. Nothing bears the fina
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from gantool import loading
 from gantool.catalog import Checkpoint
-from gantool.errors import OutputError, UsageError, WeightsError
+from gantool.devices import is_out_of_memory
+from gantool.errors import DeviceError, OutputError, UsageError, WeightsError
 from gantool.export.card import card
 from gantool.export.contract import Contract, contract, example
 from gantool.export.graph import FixedSize, Ran, run_torchscript, write_onnx, write_torchscript
@@ -70,6 +72,21 @@ def check_target(path: Path, *, overwrite: bool) -> str:
     return FORMATS[path.suffix.lower()]
 
 
+@contextlib.contextmanager
+def _in_memory() -> Iterator[None]:
+    """Lack of memory as DeviceError, also where the exporter has made something else of it."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, WeightsError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not is_out_of_memory(cause):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise DeviceError("out of memory in the export", remedy="Use a smaller --size") from error
+
+
+@_in_memory()
 def export(
     net: nn.Module,
     row: Checkpoint,
@@ -93,6 +110,7 @@ def export(
         UsageError: a suffix that is none of FORMATS, a size that the net cannot take or must have.
         WeightsError: the net cannot be written in this format, or the file gives something else than it.
         OutputError: a target exists (without ``overwrite``) or cannot be written.
+        DeviceError: memory ran out.
     """
     kind = check_target(path, overwrite=overwrite)
     precision = "fp16" if half else "fp32"

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gantool.devices import is_out_of_memory
 from gantool.errors import Stopped, UsageError, WeightsError
 
 _WRITERS = ("onnx", "onnxscript")
@@ -43,7 +44,7 @@ def write_onnx(net: nn.Module, file: Path, pictures: list[Tensor], free: bool, n
     Raises:
         UsageError: the packages that write ONNX are not installed.
         FixedSize: the net does not hold for other sizes.
-        WeightsError: it cannot be exported at all.
+        WeightsError: it cannot be exported at all. Lack of memory comes out as it is.
     """
     missing = [package for package in _WRITERS if importlib.util.find_spec(package) is None]
     if missing:
@@ -68,9 +69,11 @@ def write_onnx(net: nn.Module, file: Path, pictures: list[Tensor], free: bool, n
             if free and any(isinstance(side, int) for side in sides):
                 raise FixedSize
             program.save(str(file), external_data=False)
-    except (Stopped, WeightsError, FixedSize, OSError, MemoryError):
+    except (Stopped, WeightsError, FixedSize, OSError):
         raise
     except Exception as error:  # each operator that has no ONNX form fails in its own way
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(f"{name} cannot be written as ONNX", None, "Use .pt or .safetensors.") from error
     return _run_onnx(file, pictures, free)
 
@@ -102,9 +105,11 @@ def write_torchscript(net: nn.Module, file: Path, picture: Tensor, name: str) ->
         with _quiet(), torch.no_grad():
             traced = torch.jit.trace(net, picture, check_trace=False)
             torch.jit.save(traced, buffer)
-    except (Stopped, MemoryError):
+    except Stopped:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(f"{name} cannot be traced", None, "Use .onnx or .safetensors.") from error
     file.write_bytes(buffer.getbuffer())
 
