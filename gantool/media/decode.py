@@ -7,6 +7,8 @@ that :func:`gantool.media.probe.probe` found, with accurate rounding and full ch
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,6 +38,8 @@ SWS_MATRIX = {
     "bt2020": Colorspace.BT2020,
 }
 LIMITED, FULL = 1, 2  # AVColorRange
+_WHOLE = 1  # AVPictureType of a picture that needs no other
+_BACK = (0, 5, 30, 180)  # seconds before the start where reading is tried to begin
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,11 @@ class _Reader:
         self.path, self.info, self.warn = path, info, warn
         self.threads, self.keep_partial = threads, keep_partial
         self.whole = start <= 0 and duration is None
-        self.seeks = start > 0
         self.first_pts = self._ticks(start) if start > 0 else None
         self.end_pts = None if duration is None else self._ticks(max(start, 0.0) + duration)
         self.reformatter = VideoReformatter()
         self.last_pts: int | None = None
+        self.reached = 0
         self.count = 0
         self.reordered = False
 
@@ -137,41 +141,77 @@ class _Reader:
             yield Frame(rgb, frame_pts, self._seconds(frame_pts), frame.duration or 0)
 
     def _decoded(self) -> Iterator[Any]:
-        """Decoded frames from a key frame at or before the start; from the first one if seeking fails."""
-        if self.seeks:
+        """Decoded frames, from a little before the start on where seeking is to be trusted."""
+        for target in self._approaches():
             with open_input(self.path) as container:
-                frames = self._stream_frames(container, seek=True)
-                first = next(frames, None)
-                if first is not None and (first.pts is None or first.pts <= (self.first_pts or 0)):
-                    yield first
-                    yield from frames
-                    return
-        with open_input(self.path) as container:
-            yield from self._stream_frames(container, seek=False)
+                frames, lead = self._stream_frames(container, target), []
+                if target is not None:
+                    with contextlib.suppress(FFmpegError, _Damaged):
+                        lead = self._lead(frames)
+                    if not lead:
+                        continue
+                yield from self._until_damage(itertools.chain(lead, frames))
+                return
 
-    def _stream_frames(self, container: Any, *, seek: bool) -> Iterator[Any]:
+    def _approaches(self) -> Iterator[int | None]:
+        """Where to seek to, ever further back, and at last the very beginning (None).
+
+        Not every key frame is a fresh start: where the picture is renewed bit by bit (intra refresh), the
+        decoder lacks what came before, and marks frames as broken that a reading from afar gives whole.
+        """
+        if self.first_pts is not None:
+            for seconds in _BACK:
+                target = self.first_pts - round(seconds / self.info.time_base)
+                if target <= self.info.start_pts:
+                    break
+                yield target
+        yield None
+
+    def _lead(self, frames: Iterator[Any]) -> list[Any]:
+        """The first wanted frame; empty if it cannot be trusted: the decoder began too late, or says so.
+
+        What is shown before the first whole picture may rest on frames from before the seek (open GOP).
+        """
+        assert self.first_pts is not None
+        begun = False
+        for frame in frames:
+            if frame.pts is None or frame.is_corrupt:
+                break
+            early = begun
+            begun = begun or frame.key_frame or frame.pict_type == _WHOLE
+            if frame.pts >= self.first_pts:
+                return [frame] if early or (begun and frame.pts == self.first_pts) else []
+        return []
+
+    def _stream_frames(self, container: Any, target: int | None) -> Iterator[Any]:
+        """Frames in the order of decoding, from the key frame before ``target`` on or from the first one.
+
+        Raises FFmpegError or _Damaged where they are damaged.
+        """
         stream = video_stream(container, self.path)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = self.threads
-        if seek:
-            try:
-                container.seek(self.first_pts or 0, stream=stream)
-            except FFmpegError:
-                return
-        reached = None
-        try:
-            for packet in container.demux(stream):
-                reached = packet.pts if packet.pts is not None else reached
-                if packet.is_corrupt:
+        if target is not None:
+            # Old x264 files of 4:4:4 name their maker in the first packet only, and the decoder must know it.
+            next((None for packet in container.demux(stream) if packet.decode()), None)
+            container.seek(target, stream=stream)
+        for packet in container.demux(stream):
+            self.reached = packet.pts if packet.pts is not None else self.reached
+            if packet.is_corrupt:
+                raise _Damaged
+            for frame in packet.decode():
+                if frame.is_corrupt and not self._before_start(frame):
                     raise _Damaged
-                for frame in packet.decode():
-                    if frame.is_corrupt and not self._before_start(frame):
-                        raise _Damaged
-                    yield frame
+                yield frame
+
+    def _until_damage(self, frames: Iterator[Any]) -> Iterator[Any]:
+        """``frames``; damage is an error, or with ``keep_partial`` their end."""
+        try:
+            yield from frames
         except (FFmpegError, _Damaged) as error:
             if isinstance(error, MemoryError):
                 raise
-            at = self._seconds(self.last_pts if self.last_pts is not None else (reached or 0))
+            at = self._seconds(self.last_pts if self.last_pts is not None else self.reached)
             if not self.keep_partial:
                 raise self._damage(f"the video is damaged after {at:.2f} s") from error
             self.warn(f"damaged after {at:.2f} s; what comes after it is left out")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from video_makers import PICTURE, SUBTITLES, X264, ffmpeg, make_clip, rewrite, times, track_packets
 
+from gantool.media import decode
 from gantool.media.video import probe, read_frames
 
 
@@ -65,6 +68,38 @@ def test_seeking_reads_the_same_frames(plain: Path) -> None:
     expected = [frame for frame in whole if 1.3 <= frame.time < 1.7]
     assert [frame.pts for frame in part] == [frame.pts for frame in expected]
     assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(part, expected, strict=True))
+
+
+def test_a_seek_that_the_decoder_does_not_vouch_for_is_made_from_further_back(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with 4:4:4 of old x264 versions, of which a decoder makes rubble without the first packet."""
+    begun: list[int | None] = []
+    honest = decode._Reader._stream_frames
+
+    def rubble(self: decode._Reader, container: Any, target: int | None) -> Iterator[Any]:
+        begun.append(target)
+        for number, frame in enumerate(honest(self, container, target)):
+            if target is not None and number == 3:
+                raise decode._Damaged
+            yield frame
+
+    whole = [frame for frame in read_frames(plain) if 1.3 <= frame.time < 1.5]
+    monkeypatch.setattr(decode._Reader, "_stream_frames", rubble)
+    part = list(read_frames(plain, start=1.3, duration=0.2))
+    assert begun[0] is not None and begun[-1] is None
+    assert [frame.pts for frame in part] == [frame.pts for frame in whole]
+    assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(part, whole, strict=True))
+
+
+def test_seeking_into_an_open_group_of_pictures(folder: Path) -> None:
+    groups = ("-preset", "fast", "-x264-params", "open-gop=1:keyint=12:bframes=3:scenecut=0")
+    source = make_clip(folder / "open.mp4", *groups, sound=False)
+    whole = list(read_frames(source))
+    for number in range(1, 50, 2):
+        part = list(read_frames(source, start=whole[number].time, duration=0.1))
+        assert [frame.pts for frame in part] == [frame.pts for frame in whole[number : number + len(part)]]
+        assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(part, whole[number:], strict=False))
 
 
 def test_transport_stream_starts_at_its_own_zero(folder: Path) -> None:
