@@ -5,6 +5,7 @@ Looks at grey pictures of at most 640 px only, and knows nothing of nets; the te
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,6 +94,23 @@ class MotionTracker:
         self._before: np.ndarray | None = None  # of the last frame before the latest cut
         self._since_cut = 0
         self._residuals: list[float] = []  # of the last two frames
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that is remembered of the frames so far, for :meth:`restore`; call it between frames."""
+        known = {
+            "frame": self._frame,
+            "gray": self._gray,
+            "gray_before": self._before,
+            "since_cut": np.asarray(self._since_cut),
+            "residuals": np.asarray(self._residuals, np.float64),
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where another tracker of the same options was when it gave :meth:`state`."""
+        self._frame, self._gray = state.get("frame"), state.get("gray")
+        self._before, self._since_cut = state.get("gray_before"), int(state["since_cut"])
+        self._residuals = [float(value) for value in state["residuals"]]
 
     def next(self, frame: np.ndarray) -> Motion:
         """All three steps for one frame: uint8 (H,W,3) RGB, not to be changed by the caller afterwards."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -34,12 +35,20 @@ class Step:
     strength: float = 1.0
 
 
+# All that a pass remembers at some frame. Arrays only, so that it can be kept in a file.
+State = dict[str, np.ndarray]
+
+
 class Followed(NamedTuple):
-    """A frame on its way: what the filter knows of its motion, and whether it repeats the last one."""
+    """A frame on its way: what the filter knows of its motion, and whether it repeats the last one.
+
+    ``before``: at the first frame after a boundary, what :meth:`Pass.follow` remembered of those before it.
+    """
 
     frame: Frame
     motion: Motion | None
     repeat: bool
+    before: State | None = None
 
 
 class Pass:
@@ -47,42 +56,102 @@ class Pass:
 
     :meth:`follow` looks at the source only and may run in a thread ahead of :meth:`results`. ``seconds``:
     time spent so far in the net, the temporal filter and the join with the source.
+
+    With a ``boundary``, a film can be done in parts that end after every so many frames. What is made of the
+    frames from one boundary on then depends on these frames and on the state there alone, to the last bit::
+
+        for index, frame in enumerate(whole.results(whole.follow(frames))):
+            if index == boundary:
+                state = whole.state(boundary)  # before the frame of that number
+        other.restore(state)
+        other.results(other.follow(frames[boundary:]))  # go on
     """
 
-    def __init__(self, step: Step, warn: Callable[[str], None]) -> None:
+    def __init__(self, step: Step, warn: Callable[[str], None], boundary: int | None = None) -> None:
+        """``boundary``: frames of a part; None for a film done in one go."""
         self.runner = Runner(step.pipeline, batch_size=step.batch_size, strength=step.strength, warn=warn)
         self.batch_size = step.batch_size
+        self.boundary = boundary
         self.seconds = {"net": 0.0, "blend": 0.0, "finish": 0.0}
         self.filter: TemporalFilter | None = None
         if step.temporal is not None and step.pipeline.blend is not None and step.strength > 0:
             self.filter = TemporalFilter(step.pipeline.blend, step.temporal)
+        self._first = 0  # number of the first frame that follow() will see
+        self._frame: np.ndarray | None = None  # the last one that it saw; without a filter only
+        self._result = np.empty(0, np.uint8)  # the last picture made
+        self._states: dict[int, State] = {}
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of what becomes of a frame of that size."""
         return self.runner.pipeline.output_size(height, width)
 
+    def state(self, index: int) -> State:
+        """What was remembered just before frame ``index``, a multiple of the boundary, for :meth:`restore`.
+
+        There from the moment on when :meth:`results` gives that frame; can be asked for once, from any
+        thread. Those of earlier frames are forgotten.
+        """
+        found = self._states[index]
+        for known in [known for known in self._states if known <= index]:
+            del self._states[known]
+        return found
+
+    def restore(self, state: State) -> None:
+        """Go on with the frame at which another pass of the same step and boundary had this state.
+
+        Before :meth:`follow`, which is then given the frames from that one on.
+        """
+        self._first = int(state["index"])
+        self._result = state["result"]
+        self._frame = state.get("frame")
+        if self.filter is not None:
+            self.filter.restore(state, self.runner.pipeline.device)
+
     def follow(self, frames: Iterator[Frame]) -> Iterator[Followed]:
         """Frames with their motion."""
+        if self.boundary is None:
+            yield from self._follow(frames)
+            return
+        index, frames = self._first, iter(frames)
+        for frame in frames:
+            before = self._seen() if index else None
+            count = self.boundary - index % self.boundary
+            part = self._follow(chain((frame,), islice(frames, count - 1)))
+            yield next(part)._replace(before=before)
+            yield from part
+            index += count
+
+    def _follow(self, frames: Iterator[Frame]) -> Iterator[Followed]:
         if self.filter is not None:
             # On a CPU the net has the cores; beside a GPU they are free for the flow of several frames.
             workers = 1 if self.runner.pipeline.device.type == "cpu" else max(1, min(6, cpu_threads() // 2))
             for frame, motion in self.filter.track_ahead(frames, lambda frame: frame.rgb, workers):
                 yield Followed(frame, motion, motion.repeat)
             return
-        last: np.ndarray | None = None
         for frame in frames:
-            yield Followed(frame, None, is_repeat(frame.rgb, last))
-            last = frame.rgb
+            yield Followed(frame, None, is_repeat(frame.rgb, self._frame))
+            self._frame = frame.rgb
+
+    def _seen(self) -> State:
+        """What :meth:`follow` remembers."""
+        if self.filter is not None:
+            return self.filter.tracker.state()
+        return {} if self._frame is None else {"frame": self._frame}
 
     def results(self, followed: Iterator[Followed]) -> Iterator[Frame]:
         """The frames as the step makes them, in order, each at its time."""
-        last = np.empty(0, np.uint8)
+        index = self._first
         for batch in _batches(followed, self.batch_size):
+            if batch[0].before is not None:
+                made: State = {"index": np.asarray(index), "result": self._result}
+                layers = {} if self.filter is None else self.filter.state()
+                self._states[index] = {**batch[0].before, **layers, **made}
             fresh = [one for one in batch if not one.repeat]
             images = iter(self._process(fresh) if fresh else ())
             for one in batch:
-                last = last if one.repeat else next(images)
-                yield replace(one.frame, rgb=last)
+                self._result = self._result if one.repeat else next(images)
+                yield replace(one.frame, rgb=self._result)
+            index += len(batch)
 
     @torch.inference_mode()
     def _process(self, fresh: list[Followed]) -> np.ndarray:
@@ -113,8 +182,12 @@ class Pass:
 
 
 def _batches(followed: Iterator[Followed], size: int) -> Iterator[list[Followed]]:
+    """So many at once, but none across a boundary: on some machines a batch's size shows in the last bits."""
     batch: list[Followed] = []
     for one in followed:
+        if one.before is not None and batch:  # a boundary
+            yield batch
+            batch = []
         batch.append(one)
         if len(batch) == size:
             yield batch

@@ -15,7 +15,7 @@ where flow is trusted with more care. At a scene cut the filter starts afresh.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -73,9 +73,24 @@ class TemporalFilter:
         options = options or TemporalOptions()
         self.kind: Kind = kind
         self.strength = _STRENGTH[kind] if options.strength is None else options.strength
-        self._tracker = MotionTracker(options.flow, _PHOTOMETRIC[kind], careful=kind == "rgb")
+        self.tracker = MotionTracker(options.flow, _PHOTOMETRIC[kind], careful=kind == "rgb")
         self._last: Tensor | None = None  # what was shown last, kept in float
         self._before: Tensor | None = None  # what was shown last before the latest cut
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The layers that :meth:`blend` remembers, for :meth:`restore`. ``tracker`` has its own state."""
+        known = {"layer": self._last, "layer_before": self._before}
+        return {name: layer.cpu().numpy() for name, layer in known.items() if layer is not None}
+
+    def restore(self, state: Mapping[str, np.ndarray], device: torch.device) -> None:
+        """Go on where another filter of the same options was when it gave :meth:`state`."""
+        self.tracker.restore(state)
+        layers = {
+            name: torch.from_numpy(np.array(value)).to(device)
+            for name, value in state.items()
+            if name.startswith("layer")
+        }
+        self._last, self._before = layers.get("layer"), layers.get("layer_before")
 
     def step(self, frame: np.ndarray, layer: Tensor) -> Tensor:
         """Source frame uint8 (H,W,3) RGB and its layer (C,h,w) float -> the layer to show, (C,h,w)."""
@@ -83,13 +98,13 @@ class TemporalFilter:
 
     def track(self, frame: np.ndarray) -> Motion:
         """The motion of the next source frame."""
-        return self._tracker.next(frame)
+        return self.tracker.next(frame)
 
     def track_ahead(
         self, items: Iterable[T], frame_of: Callable[[T], np.ndarray], workers: int = 1
     ) -> Iterator[tuple[T, Motion]]:
         """Each item with its motion, in order, up to ``workers`` items being measured at once."""
-        tracker = self._tracker
+        tracker = self.tracker
         pending: deque[tuple[T, Pair | None, Future[Measured | None] | None]] = deque()
 
         def settle() -> tuple[T, Motion]:

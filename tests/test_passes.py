@@ -1,0 +1,112 @@
+"""A step's pass over a film: a restored pass goes on as if it had never stopped, to the last bit."""
+
+from __future__ import annotations
+
+import functools
+import io
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from moving_pictures import scene, view
+
+from gantool.media.video import Frame
+from gantool.passes import Pass, Step
+from gantool.pipelines import Pipeline
+from gantool.temporal import TemporalOptions
+
+KINDS = {"chroma": 2, "detail": 3, "rgb": 3, None: 3}
+
+
+@functools.cache
+def film() -> list[Frame]:
+    """A pan with two repeats, a flash and a cut, each next to a multiple of 6."""
+    picture, other = scene(1), scene(9)
+    pictures = [view(picture, 2 * t, 20) for t in range(20)]
+    pictures[5] = np.full_like(pictures[5], 255)  # a flash, over at a boundary
+    pictures[12] = pictures[11].copy()
+    pictures[14] = pictures[13].copy()
+    pictures[18:] = [view(other, 2 * t, 20) for t in range(2)]
+    return [Frame(picture, t, t / 25) for t, picture in enumerate(pictures)]
+
+
+def flickering(kind, asked: list[int] | None = None) -> Pipeline:
+    """A net whose layer differs from frame to frame, in a way that depends on the frame alone."""
+    channels = KINDS[kind]
+
+    def predict(x, context):
+        if asked is not None:
+            asked.extend(round(25 * time) for time in context.times)
+        layers = []
+        for image in x:
+            seed = int(image.double().sum() * 1e3) % (1 << 31)
+            noise = torch.randn(1, channels, 9, 12, generator=torch.Generator().manual_seed(seed))
+            layers.append(F.interpolate(noise, size=(72, 96), mode="bicubic")[0] * 0.1 + 0.4)
+        return torch.stack(layers)
+
+    def finish(x, layer):
+        return (x * 0.5 + F.interpolate(layer, size=x.shape[-2:], mode="bilinear").mean(1, True)).clamp(0, 1)
+
+    return Pipeline("translate", "flickering", predict, finish, torch.device("cpu"), blend=kind)
+
+
+def made(one: Pass, frames: list[Frame]) -> list[np.ndarray]:
+    return [frame.rgb for frame in one.results(one.follow(iter(frames)))]
+
+
+def kept(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The state after a stay in a file."""
+    file = io.BytesIO()
+    np.savez(file, **state)  # type: ignore[arg-type]
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_restored_pass_goes_on_as_if_it_had_never_stopped(kind, batch_size):
+    frames, boundary = film(), 6
+    step = Step(flickering(kind), TemporalOptions() if kind else None, batch_size)
+    whole, states = Pass(step, pytest.fail, boundary), {}
+    expected = []
+    for index, frame in enumerate(whole.results(whole.follow(iter(frames)))):
+        expected.append(frame.rgb)
+        if index and index % boundary == 0:
+            states[index] = kept(whole.state(index))
+    assert sorted(states) == [6, 12, 18]
+    for index, state in states.items():
+        other = Pass(step, pytest.fail, boundary)
+        other.restore(state)
+        assert np.array_equal(made(other, frames[index:]), expected[index:])
+    # 12 repeats the frame before the boundary; the rest depends on the past only where there is a filter.
+    assert np.array_equal(made(Pass(step, pytest.fail), frames[6:]), expected[6:]) == (kind is None)
+
+
+def test_a_repeat_behind_a_boundary_needs_no_net():
+    frames, asked = film(), []
+    step = Step(flickering("chroma", asked), TemporalOptions(), 4)
+    one = Pass(step, pytest.fail, 6)
+    for index, _ in enumerate(one.results(one.follow(iter(frames)))):
+        if index == 12:
+            state = one.state(12)
+    assert asked == [t for t in range(20) if t not in (12, 14)]
+    asked.clear()
+    other = Pass(step, pytest.fail, 6)
+    other.restore(state)
+    made(other, frames[12:])
+    assert asked == [13, *range(15, 20)]
+
+
+def test_a_state_can_be_asked_for_once_and_makes_earlier_ones_forgotten():
+    one = Pass(Step(flickering(None)), pytest.fail, 4)
+    made(one, film()[:10])
+    one.state(8)
+    for index in (4, 8, 12):
+        with pytest.raises(KeyError):
+            one.state(index)
+    unbroken = Pass(Step(flickering(None)), pytest.fail)
+    made(unbroken, film()[:10])
+    with pytest.raises(KeyError):
+        unbroken.state(4)
