@@ -8,20 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Layout:
-    """What a row needs to say, named as in :class:`gantool.catalog.Checkpoint`."""
-
-    arch: str
-    args: dict[str, Any]
-    multiple: int
-    color: str = "lab"
+from gantool.anatomy import Layout, axes, kernel, numbered
 
 
 def recognise(state: Mapping[str, Tensor]) -> Layout | None:
@@ -30,13 +21,9 @@ def recognise(state: Mapping[str, Tensor]) -> Layout | None:
     With the names of the released file or with gantool's own. Whether all names and shapes fit is for the
     strict load to say.
     """
+    # A weight under a spectral norm counts as that weight.
+    state = {name.removesuffix("_orig"): value for name, value in state.items()} | dict(state)
     return _deoldify(state) or _ddcolor(state) or _zhang(state) or _straight(state)
-
-
-def _shape(state: Mapping[str, Tensor], name: str, axes: int = 4) -> tuple[int, ...]:
-    """The shape of a kernel, by its plain name or, under a spectral norm, by that of its original."""
-    value = state.get(f"{name}.weight", state.get(f"{name}.weight_orig"))
-    return tuple(value.shape) if value is not None and value.ndim == axes else ()
 
 
 def _blocks(state: Mapping[str, Tensor], pattern: str) -> list[int]:
@@ -48,51 +35,55 @@ def _blocks(state: Mapping[str, Tensor], pattern: str) -> list[int]:
 
 
 def _deoldify(state: Mapping[str, Tensor]) -> Layout | None:
-    first = _shape(state, "layers.0.0")
+    width, _, _ = kernel(state, "layers.0.0.weight")
     blocks = _blocks(state, r"layers\.0\.([4-7])\.(\d+)\.conv1\.weight")
-    if not first or min(blocks) < 1 or not _shape(state, "layers.11.0"):
+    if not width or min(blocks) < 1 or not any(kernel(state, "layers.11.0.weight")):
         return None
-    args: dict[str, Any] = {"blocks": blocks, "width": first[0]}
-    if _shape(state, "layers.4.conv1.0"):
-        return Layout("deoldify.DeOldifyDeep", args, 16)
-    wide = _shape(state, "layers.4.conv.0")
-    return Layout("deoldify.DeOldifyWide", args | {"features": wide[0]}, 16) if wide else None
+    args: dict[str, Any] = {"blocks": blocks, "width": width}
+    if any(kernel(state, "layers.4.conv1.0.weight")):
+        return Layout("deoldify.DeOldifyDeep", args, 16, color="lab")
+    features, _, _ = kernel(state, "layers.4.conv.0.weight")
+    args |= {"features": features}
+    return Layout("deoldify.DeOldifyWide", args, 16, color="lab") if features else None
 
 
 def _ddcolor(state: Mapping[str, Tensor]) -> Layout | None:
-    dims = [state.get(f"encoder.arch.norm{number}.weight") for number in range(4)]
+    dims = [axes(state, f"encoder.arch.norm{number}.weight", 1) for number in range(4)]
     depths = _blocks(state, r"encoder\.arch\.stages\.(\d+)\.(\d+)\.dwconv\.weight")
     decoder = "decoder.color_decoder"
-    width, queries = _shape(state, "decoder.layers.0.conv.0"), _shape(state, f"{decoder}.query_feat", 2)
-    feed = _shape(state, f"{decoder}.transformer_ffn_layers.0.linear1", 2)
-    refine = _shape(state, "refine_net.0.0")
-    if not (width and queries and feed and refine) or min(depths) < 1 or any(d is None for d in dims):
+    width, _, _ = kernel(state, "decoder.layers.0.conv.0.weight")
+    queries = axes(state, f"{decoder}.query_feat.weight", 2)
+    feed = axes(state, f"{decoder}.transformer_ffn_layers.0.linear1.weight", 2)
+    refine = any(kernel(state, "refine_net.0.0.weight"))
+    if not (width and queries and feed and refine) or min(depths) < 1 or not all(dims):
         return None
-    layers = rf"{re.escape(decoder)}\.(transformer_ffn_layers)\.(\d+)\.linear1\.weight"
+    layers = rf"{re.escape(decoder)}\.transformer_ffn_layers\.(\d+)\.linear1\.weight"
     args = {
         "depths": depths,
-        "dims": [len(d) for d in dims if d is not None],
-        "width": width[0],
+        "dims": [dim for (dim,) in dims],
+        "width": width,
         "queries": queries[0],
-        "layers": sum(1 for name in state if re.fullmatch(layers, name)),
+        "layers": numbered(state, layers),
         "feed": feed[0],
     }
-    return Layout("ddcolor.DDColor", args, 32)
+    return Layout("ddcolor.DDColor", args, 32, color="lab")
 
 
 def _zhang(state: Mapping[str, Tensor]) -> Layout | None:
-    first = _shape(state, "model1.0")
-    bins, classes = _shape(state, "model_out"), _shape(state, "model_class.0")
-    if first[1:2] == (1,) and bins[:1] == (2,) and _shape(state, "model8.0"):
-        return Layout("eccv16.ECCV16", {"width": first[0], "bins": bins[1]}, 8)
-    if first[1:2] == (4,) and classes and _shape(state, "model8up.0"):
-        return Layout("siggraph17.SIGGRAPH17", {"width": first[0], "classes": classes[0]}, 8)
+    width, planes, _ = kernel(state, "model1.0.weight")
+    ab, bins, _ = kernel(state, "model_out.weight")
+    if planes == 1 and ab == 2 and any(kernel(state, "model8.0.weight")):
+        return Layout("eccv16.ECCV16", {"width": width, "bins": bins}, 8, color="lab")
+    classes, _, _ = kernel(state, "model_class.0.weight")
+    if planes == 4 and classes and any(kernel(state, "model8up.0.weight")):
+        return Layout("siggraph17.SIGGRAPH17", {"width": width, "classes": classes}, 8, color="lab")
     return None
 
 
 def _straight(state: Mapping[str, Tensor]) -> Layout | None:
-    first, last = _shape(state, "midlevel_resnet.0"), _shape(state, "upsample.14")
-    if first != (64, 1, 7, 7) or last[:1] != (2,):
+    first, last = kernel(state, "midlevel_resnet.0.weight"), kernel(state, "upsample.14.weight")
+    if first != (64, 1, 7) or last[0] != 2:
         return None
     # The published files answer (a + 128) / 255 and are shown luma.
-    return Layout("colorizer.ResNetStraight", {"ab_gain": 255.0, "ab_shift": -128.0}, 8, "gray")
+    args = {"ab_gain": 255.0, "ab_shift": -128.0}
+    return Layout("colorizer.ResNetStraight", args, 8, color="gray")

@@ -16,6 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
+from gantool import anatomy
+from gantool.anatomy import axes, kernel
 from gantool.models.stargan import CELEBA, StarGAN
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -23,16 +25,10 @@ _BLOCK = re.compile(r"model\.(\d+)\.conv_block\.(\d+)\.weight")
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What a row needs to say, named as in :class:`gantool.catalog.Checkpoint`."""
+class Layout(anatomy.Layout):
+    """Of a net that translates: nearly all of them work in [-1,1]."""
 
-    arch: str
-    args: dict[str, Any]
-    multiple: int
-    whole: bool
     signed: bool = True
-    keeps_gray: bool = False
-    radius: int | None = None
 
 
 def tidy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -84,11 +80,6 @@ def nets_inside(state: Mapping[str, Tensor]) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _kernel(state: Mapping[str, Tensor], name: str, side: int) -> Tensor | None:
-    value = state.get(name)
-    return value if value is not None and value.ndim == 4 and value.shape[-1] == side else None
-
-
 def _norm(state: Mapping[str, Tensor], convolution: str, norm: str) -> str:
     """The norm after a convolution: batch norm has weights; instance norm leaves the convolution its bias."""
     if f"{norm}.running_mean" in state:
@@ -97,41 +88,31 @@ def _norm(state: Mapping[str, Tensor], convolution: str, norm: str) -> str:
 
 
 def _unet(state: Mapping[str, Tensor]) -> Layout | None:
-    first, last = _kernel(state, "model.model.0.weight", 4), _kernel(state, "model.model.3.weight", 4)
-    if first is None or last is None:
+    width, inputs, _ = kernel(state, "model.model.0.weight", 4)
+    _, outputs, _ = kernel(state, "model.model.3.weight", 4)  # transposed
+    if not (width and outputs):
         return None
     downs, level = 1, "model.model.1"
-    while _kernel(state, f"{level}.model.1.weight", 4) is not None:
+    while any(kernel(state, f"{level}.model.1.weight", 4)):
         downs, level = downs + 1, f"{level}.model.3"
     if downs < 5:
         return None
     norm = _norm(state, "model.model.1.model.1", "model.model.1.model.2")
-    args = {
-        "input_nc": first.shape[1],
-        "output_nc": last.shape[1],
-        "downs": downs,
-        "ngf": first.shape[0],
-        "norm": norm,
-    }
+    args = {"input_nc": inputs, "output_nc": outputs, "downs": downs, "ngf": width, "norm": norm}
     if norm == "batch":
         args["own_statistics"] = True
     return Layout("pix2pix.UnetGenerator", args, 2**downs, whole=norm != "none")
 
 
 def _resnet(state: Mapping[str, Tensor]) -> Layout | None:
-    first = _kernel(state, "model.1.weight", 7)
+    width, inputs, _ = kernel(state, "model.1.weight", 7)
     convolutions = [m for m in map(_BLOCK.fullmatch, state) if m and state[m[0]].ndim == 4]
     blocks = {int(m[1]) for m in convolutions}
-    last = _kernel(state, f"model.{len(blocks) + 17}.weight", 7)
-    if first is None or last is None:
+    outputs, _, _ = kernel(state, f"model.{len(blocks) + 17}.weight", 7)
+    if not (width and outputs):
         return None
-    args: dict[str, Any] = {
-        "input_nc": first.shape[1],
-        "output_nc": last.shape[0],
-        "blocks": len(blocks),
-        "ngf": first.shape[0],
-        "norm": _norm(state, "model.1", "model.2"),
-    }
+    args: dict[str, Any] = {"input_nc": inputs, "output_nc": outputs, "blocks": len(blocks), "ngf": width}
+    args["norm"] = _norm(state, "model.1", "model.2")
     # A dropout layer has no weights, but it takes up a number: the second convolution is 6 and not 5.
     if any(m[2] == "6" for m in convolutions):
         args["dropout"] = 0.5
@@ -139,56 +120,53 @@ def _resnet(state: Mapping[str, Tensor]) -> Layout | None:
 
 
 def _dped(state: Mapping[str, Tensor]) -> Layout | None:
-    first, last = state.get("W1"), state.get("W12")
-    if first is None or last is None or first.ndim != 4 or last.ndim != 4 or "Variable_15" not in state:
+    first, last = axes(state, "W1", 4), axes(state, "W12", 4)  # height, width, in, out
+    if first[:3] != (9, 9, 3) or last[3:] != (3,) or "Variable_15" not in state:
         return None
-    if first.shape[:3] != (9, 9, 3) or last.shape[3] != 3:
-        return None
-    args = {} if first.shape[3] == 64 else {"width": first.shape[3]}
-    return Layout("dped.DPED", args, 1, whole=True, signed=False, keeps_gray=True)
+    args = {} if first[3] == 64 else {"width": first[3]}
+    return Layout("dped.DPED", args, whole=True, signed=False, keeps_gray=True)
 
 
 def _mobile(state: Mapping[str, Tensor]) -> Layout | None:
     names = (f"model.{n}.conv_block.1.conv.2.weight" for n in range(10, len(state)))
     inner = [state[name].shape[0] for name in takewhile(state.__contains__, names)]
-    down = [_kernel(state, f"model.{n}.weight", side) for n, side in ((1, 7), (4, 3), (7, 3))]
+    down = [kernel(state, f"model.{n}.weight", side) for n, side in ((1, 7), (4, 3), (7, 3))]
     after = 10 + len(inner)
-    up = [_kernel(state, f"model.{n}.weight", 3) for n in (after, after + 3)]
-    last = _kernel(state, f"model.{after + 7}.weight", 7)
-    if not inner or any(kernel is None for kernel in (*down, *up, last)):
+    up = [kernel(state, f"model.{n}.weight", 3) for n in (after, after + 3)]  # transposed
+    last = kernel(state, f"model.{after + 7}.weight", 7)
+    if not inner or not all(map(any, (*down, *up, last))):
         return None
     args = {
-        "down": [kernel.shape[0] for kernel in down if kernel is not None],
+        "down": [width for width, _, _ in down],
         "inner": inner,
-        "up": [kernel.shape[1] for kernel in up if kernel is not None],
-        "input_nc": state["model.1.weight"].shape[1],
-        "output_nc": state[f"model.{after + 7}.weight"].shape[0],
+        "up": [width for _, width, _ in up],
+        "input_nc": down[0][1],
+        "output_nc": last[0],
     }
     return Layout("mobile_resnet.MobileResnetGenerator", args, 4, whole=True)
 
 
 def _huggan(state: Mapping[str, Tensor]) -> Layout | None:
-    first, last = _kernel(state, "down1.model.0.weight", 4), _kernel(state, "final.2.weight", 4)
-    if first is None or last is None or first.shape[1] != 3 or last.shape[0] != 3:
+    width, inputs, _ = kernel(state, "down1.model.0.weight", 4)
+    outputs, _, _ = kernel(state, "final.2.weight", 4)
+    if (inputs, outputs) != (3, 3):
         return None
-    args = {} if first.shape[0] == 64 else {"width": first.shape[0]}
-    return Layout("huggan_unet.HugganUnet", args, 256, whole=True)
+    return Layout("huggan_unet.HugganUnet", {} if width == 64 else {"width": width}, 256, whole=True)
 
 
 def _animegan(state: Mapping[str, Tensor]) -> Layout | None:
-    first = _kernel(state, "block_a.0.1.weight", 7)
-    if first is None or first.shape[1] != 3 or "out_layer.0.weight" not in state:
+    width, inputs, _ = kernel(state, "block_a.0.1.weight", 7)
+    if inputs != 3 or "out_layer.0.weight" not in state:
         return None
-    args = {} if first.shape[0] == 32 else {"width": first.shape[0]}
-    return Layout("animegan.AnimeGANv2", args, 1, whole=True)
+    return Layout("animegan.AnimeGANv2", {} if width == 32 else {"width": width}, whole=True)
 
 
 def _stargan(state: Mapping[str, Tensor]) -> Layout | None:
-    first = _kernel(state, "main.0.weight", 7)
+    width, inputs, _ = kernel(state, "main.0.weight", 7)
     blocks = sum(re.fullmatch(r"main\.\d+\.main\.0\.weight", name) is not None for name in state)
-    if first is None or first.shape[1] < 4 or not blocks:
+    if inputs < 4 or not blocks:
         return None
-    count = first.shape[1] - 3
+    count = inputs - 3
     labels = list(CELEBA) if count == len(CELEBA) else [str(n) for n in range(1, count + 1)]
-    args = {"labels": labels, "width": first.shape[0], "blocks": blocks}
-    return Layout("stargan.StarGAN", args, 4, whole=False, radius=8 * blocks + 15)
+    args = {"labels": labels, "width": width, "blocks": blocks}
+    return Layout("stargan.StarGAN", args, 4, radius=8 * blocks + 15)

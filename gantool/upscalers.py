@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.anatomy import Layout, axes, kernel, numbered
 from gantool.models.edsr import EDSR
 from gantool.models.rlfn import RLFN
 from gantool.models.rrdbnet import RRDBNet
@@ -31,24 +32,11 @@ RESEMBLES = 0.1
 _COMPACT = re.compile(r"body\.(\d+)\.(weight|bias)")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What a row needs to say, named as in :class:`gantool.catalog.Checkpoint`."""
-
-    arch: str
-    args: dict[str, Any]
-    scale: int
-    radius: int | None
-    dtypes: tuple[str, ...] = ("bf16",)
-    value_range: float = 1.0
-    multiple: int = 1
-    whole: bool = False
-
-
 def compact(num_feat: int = 64, num_conv: int = 16, upscale: int = 4, channels: int = 3) -> Layout:
     """SRVGGNetCompact."""
     args = {"num_in_ch": channels, "num_out_ch": channels, "num_feat": num_feat, "num_conv": num_conv}
-    return Layout("srvgg.SRVGGNetCompact", args | {"upscale": upscale}, upscale, num_conv + 2)
+    args |= {"upscale": upscale}
+    return Layout("srvgg.SRVGGNetCompact", args, scale=upscale, radius=num_conv + 2, dtypes=("bf16",))
 
 
 def rrdbnet(
@@ -62,10 +50,10 @@ def rrdbnet(
     return Layout(
         "rrdbnet.RRDBNet",
         args,
-        scale,
-        radius if radius <= _LARGEST_OVERLAP else None,
-        ("bf16", "fp16"),
         multiple=fold,
+        radius=radius if radius <= _LARGEST_OVERLAP else None,
+        scale=scale,
+        dtypes=("bf16", "fp16"),
     )
 
 
@@ -73,45 +61,44 @@ def edsr(scale: int = 4, n_feats: int = 64, n_resblocks: int = 16, res_scale: fl
     """EDSR as its authors have it: pictures in 0..255."""
     args = {"scale": scale, "n_feats": n_feats, "n_resblocks": n_resblocks, "res_scale": res_scale}
     # Its features carry the whole picture, not only what is added to one: too much for the 8 bits of bf16.
-    return Layout("edsr.EDSR", args, scale, 2 * n_resblocks + 4, (), 255.0)
+    return Layout("edsr.EDSR", args, radius=2 * n_resblocks + 4, scale=scale, value_range=255.0)
 
 
 def msrresnet(upscale: int = 4, num_feat: int = 64, num_block: int = 16) -> Layout:
     """SRResNet as BasicSR has it."""
     args = {"upscale": upscale, "num_feat": num_feat, "num_block": num_block}
-    return Layout("srresnet.MSRResNet", args, upscale, 2 * num_block + 3)
+    return Layout("srresnet.MSRResNet", args, radius=2 * num_block + 3, scale=upscale, dtypes=("bf16",))
 
 
 def srresnet(scale: int = 4, width: int = 64, blocks: int = 16, before_skip: str = "batch") -> Layout:
     """SRResNet as the paper has it."""
     args = {"scale": scale, "width": width, "blocks": blocks, "before_skip": before_skip}
     # In bf16 leftthomas' net is up to 4 levels of 255 off: the whole picture goes through its features.
-    return Layout("srresnet.SRResNet", args, scale, 2 * blocks + 8, ())
+    return Layout("srresnet.SRResNet", args, radius=2 * blocks + 8, scale=scale)
 
 
 def imdn(scale: int = 4, width: int = 64, blocks: int = 6) -> Layout:
     """IMDN: every block measures the whole picture."""
-    return Layout(
-        "imdn.IMDN", {"scale": scale, "width": width, "blocks": blocks}, scale, None, (), whole=True
-    )
+    args = {"scale": scale, "width": width, "blocks": blocks}
+    return Layout("imdn.IMDN", args, whole=True, scale=scale)
 
 
 def imdn_rtc(scale: int = 2, width: int = 12, blocks: int = 5) -> Layout:
     """IMDN's real-time form."""
     args = {"scale": scale, "width": width, "blocks": blocks}
-    return Layout("imdn.IMDNRTC", args, scale, 4 * blocks + 2, ())
+    return Layout("imdn.IMDNRTC", args, radius=4 * blocks + 2, scale=scale)
 
 
 def rfdn(scale: int = 4, width: int = 50, blocks: int = 4) -> Layout:
     """RFDN as its authors have it: pictures in 0..255. Its attention is stretched over the whole picture."""
     args = {"scale": scale, "width": width, "blocks": blocks}
-    return Layout("rlfn.RFDN", args, scale, None, (), 255.0, whole=True)
+    return Layout("rlfn.RFDN", args, whole=True, scale=scale, value_range=255.0)
 
 
 def rlfn(scale: int = 4, width: int = 52, inner: int = 52, blocks: int = 6, attention: int = 16) -> Layout:
     """RLFN as its authors have it: pictures in 0..255. Its attention is stretched over the whole picture."""
     args = {"scale": scale, "width": width, "inner": inner, "blocks": blocks, "attention": attention}
-    return Layout("rlfn.RLFN", args, scale, None, (), 255.0, whole=True)
+    return Layout("rlfn.RLFN", args, whole=True, scale=scale, value_range=255.0)
 
 
 def conventions(layout: Layout) -> tuple[Layout, ...]:
@@ -157,45 +144,31 @@ def recognise(state: Mapping[str, Tensor]) -> Layout | None:
     )
 
 
-def _kernel(state: Mapping[str, Tensor], name: str) -> tuple[int, int, int]:
-    """(output channels, input channels, side) of a kernel; zeros if there is none of that name."""
-    value = state.get(name)
-    if value is None or value.ndim != 4:
-        return 0, 0, 0
-    return int(value.shape[0]), int(value.shape[1]), int(value.shape[-1])
-
-
-def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """How many numbered things there are, by the highest number."""
-    found = re.compile(pattern)
-    return 1 + max((int(m[1]) for m in map(found.fullmatch, state) if m), default=-1)
-
-
 def _compact(state: Mapping[str, Tensor]) -> Layout | None:
     numbers = [_COMPACT.fullmatch(name) for name in state]
     if not numbers or not all(numbers):
         return None
     last = max(int(m[1]) for m in numbers if m)
-    width, channels, _ = _kernel(state, "body.0.weight")
-    bias = state.get(f"body.{last}.bias")
-    if channels != 3 or bias is None or bias.ndim != 1 or last % 2 or last < 2:
+    width, channels, _ = kernel(state, "body.0.weight")
+    bias = axes(state, f"body.{last}.bias", 1)
+    if channels != 3 or not bias or last % 2 or last < 2:
         return None
-    upscale = math.isqrt(len(bias) // channels)
-    if upscale < 1 or upscale**2 * channels != len(bias):
+    upscale = math.isqrt(bias[0] // channels)
+    if upscale < 1 or upscale**2 * channels != bias[0]:
         return None
     return compact(width, (last - 2) // 2, upscale)
 
 
 def _rrdbnet(state: Mapping[str, Tensor]) -> Layout | None:
-    width, channels, _ = _kernel(state, "conv_first.weight")
-    grown, _, _ = _kernel(state, "body.0.rdb1.conv1.weight")
-    rgb, _, _ = _kernel(state, "conv_last.weight")
+    width, channels, _ = kernel(state, "conv_first.weight")
+    grown, _, _ = kernel(state, "body.0.rdb1.conv1.weight")
+    rgb, _, _ = kernel(state, "conv_last.weight")
     # ESRGAN+ has a further convolution in every block.
     if not grown or rgb != 3 or channels not in (3, 12, 48) or any(".conv1x1." in name for name in state):
         return None
-    blocks = _count(state, r"body\.(\d+)\.rdb1\.conv1\.weight")
+    blocks = numbered(state, r"body\.(\d+)\.rdb1\.conv1\.weight")
     fold = {3: 1, 12: 2, 48: 4}[channels]
-    ups = _count(state, r"conv_up(\d)\.weight") - 1 if "conv_up1.weight" in state else 0
+    ups = numbered(state, r"conv_up(\d)\.weight") - 1 if "conv_up1.weight" in state else 0
     scale = 2**ups // fold
     if scale not in (1, 2, 4, 8) or (fold > 1 and ups != 2):
         return None
@@ -206,65 +179,65 @@ def _edsr(state: Mapping[str, Tensor]) -> Layout | None:
     names = EDSR.own_names(state)
     if "sub_mean.bias" not in names:
         return None
-    width, channels, _ = _kernel(names, "head.0.weight")
+    width, channels, _ = kernel(names, "head.0.weight")
     ups = [n for n in (0, 2, 4) if f"tail.0.{n}.weight" in names]
-    wide, _, _ = _kernel(names, "tail.0.0.weight")
+    wide, _, _ = kernel(names, "tail.0.0.weight")
     if not width or channels != 3 or not ups or wide not in (4 * width, 9 * width):
         return None
     scale = 3 if wide == 9 * width else 2 ** len(ups)
-    blocks = _count(names, r"body\.(\d+)\.body\.0\.weight")
+    blocks = numbered(names, r"body\.(\d+)\.body\.0\.weight")
     # Nothing in the file shows the share; the authors damp their large nets only.
     return edsr(scale, width, blocks, 0.1 if width >= 256 else 1.0)
 
 
 def _msrresnet(state: Mapping[str, Tensor]) -> Layout | None:
-    width, channels, _ = _kernel(state, "conv_first.weight")
-    wide, _, _ = _kernel(state, "upconv1.weight")
+    width, channels, _ = kernel(state, "conv_first.weight")
+    wide, _, _ = kernel(state, "upconv1.weight")
     if not width or channels != 3 or "conv_hr.weight" not in state or wide not in (4 * width, 9 * width):
         return None
-    blocks = _count(state, r"body\.(\d+)\.conv1\.weight")
+    blocks = numbered(state, r"body\.(\d+)\.conv1\.weight")
     upscale = 3 if wide == 9 * width else 4 if "upconv2.weight" in state else 2
     return msrresnet(upscale, width, blocks) if blocks else None
 
 
 def _srresnet(state: Mapping[str, Tensor]) -> Layout | None:
-    width, channels, side = _kernel(state, "block1.0.weight")
-    blocks = _count(state, r"block(\d+)\.conv1\.weight") - 2
+    width, channels, side = kernel(state, "block1.0.weight")
+    blocks = numbered(state, r"block(\d+)\.conv1\.weight") - 2
     if channels != 3 or side != 9 or blocks < 1:
         return None
-    ups = _count(state, rf"block{blocks + 3}\.(\d+)\.conv\.weight")
+    ups = numbered(state, rf"block{blocks + 3}\.(\d+)\.conv\.weight")
     closing = "batch" if f"block{blocks + 2}.1.running_mean" in state else "prelu"
     return srresnet(2**ups, width, blocks, closing) if ups in (1, 2, 3) else None
 
 
 def _shuffled(state: Mapping[str, Tensor], name: str) -> int:
     """The factor of a pixel shuffle to RGB behind the convolution of that name; 0 if it is none."""
-    wide, _, _ = _kernel(state, name)
+    wide, _, _ = kernel(state, name)
     scale = math.isqrt(wide // 3)
     return scale if wide and 3 * scale**2 == wide else 0
 
 
 def _imdn(state: Mapping[str, Tensor]) -> Layout | None:
-    width, channels, _ = _kernel(state, "fea_conv.weight")
-    blocks, scale = _count(state, r"IMDB(\d+)\.c1\.weight") - 1, _shuffled(state, "upsampler.0.weight")
+    width, channels, _ = kernel(state, "fea_conv.weight")
+    blocks, scale = numbered(state, r"IMDB(\d+)\.c1\.weight") - 1, _shuffled(state, "upsampler.0.weight")
     if channels == 3 and width and blocks > 0 and scale:
         return imdn(scale, width, blocks)
-    width, channels, _ = _kernel(state, "model.0.weight")
-    blocks, scale = _count(state, r"model\.1\.sub\.(\d+)\.c1\.weight"), _shuffled(state, "model.2.weight")
+    width, channels, _ = kernel(state, "model.0.weight")
+    blocks, scale = numbered(state, r"model\.1\.sub\.(\d+)\.c1\.weight"), _shuffled(state, "model.2.weight")
     return imdn_rtc(scale, width, blocks) if channels == 3 and width and blocks and scale else None
 
 
 def _rfdn(state: Mapping[str, Tensor]) -> Layout | None:
-    width, channels, _ = _kernel(state, "fea_conv.weight")
-    blocks, scale = _count(state, r"B(\d+)\.c1_d\.weight") - 1, _shuffled(state, "upsampler.0.weight")
+    width, channels, _ = kernel(state, "fea_conv.weight")
+    blocks, scale = numbered(state, r"B(\d+)\.c1_d\.weight") - 1, _shuffled(state, "upsampler.0.weight")
     return rfdn(scale, width, blocks) if channels == 3 and width and blocks > 0 and scale else None
 
 
 def _rlfn(state: Mapping[str, Tensor]) -> Layout | None:
-    width, channels, _ = _kernel(state, "fea_conv.weight")
-    inner, _, _ = _kernel(state, "B1.c1_r.weight")
-    attention, _, _ = _kernel(state, "B1.esa.conv1.weight")
-    blocks, scale = _count(state, r"B(\d+)\.c2_r\.weight") - 1, _shuffled(state, "upsampler.0.weight")
+    width, channels, _ = kernel(state, "fea_conv.weight")
+    inner, _, _ = kernel(state, "B1.c1_r.weight")
+    attention, _, _ = kernel(state, "B1.esa.conv1.weight")
+    blocks, scale = numbered(state, r"B(\d+)\.c2_r\.weight") - 1, _shuffled(state, "upsampler.0.weight")
     if channels != 3 or not (width and inner and attention and scale) or blocks < 1:
         return None
     return rlfn(scale, width, inner, blocks, attention)

@@ -27,7 +27,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "ops": (1, TORCH | ARRAYS),
     "losses": (1, TORCH | ARRAYS),
     **dict.fromkeys(["degrade", "severity"], (1, TORCH | ARRAYS)),
-    "metrics": (1, TORCH | ARRAYS | {"torchmetrics"}),
+    **dict.fromkeys(["metrics", "niqe"], (1, TORCH | ARRAYS)),
     "media": (1, ARRAYS | {"PIL", "av", "imageio", "imageio_ffmpeg", "pillow_heif"}),
     **dict.fromkeys(
         [
@@ -45,7 +45,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
         (2, TOOLS),
     ),
     **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors", "percept"], (2, TOOLS)),
-    **dict.fromkeys(["legacy", "pool", "upscalers", "colorizers", "interpolation"], (2, TOOLS)),
+    **dict.fromkeys(["legacy", "pool", "upscalers", "colorizers", "interpolation", "anatomy"], (2, TOOLS)),
     **dict.fromkeys(["layouts", "datacheck"], (2, ARRAYS | {"PIL"})),
     "board": (2, TOOLS),
     **dict.fromkeys(["pipelines", "superres", "colors"], (3, TOOLS)),

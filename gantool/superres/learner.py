@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from gantool import data, percept, training
+from gantool.anatomy import Layout
 from gantool.loading import save_model
 from gantool.ops.resize import resize
 from gantool.superres.nets import enlarger, net_of
 from gantool.superres.pairs import PairConfig, Pairs
 from gantool.training import Ema, Loop, TrainRequest
-from gantool.upscalers import Layout
 
 C = TypeVar("C", bound=PairConfig, covariant=True)
 

@@ -8,8 +8,9 @@ from importlib import import_module
 from torch import Tensor, nn
 
 from gantool import training
+from gantool.anatomy import Layout
 from gantool.errors import UsageError
-from gantool.upscalers import Layout, compact, msrresnet, rrdbnet, srresnet
+from gantool.upscalers import compact, msrresnet, rrdbnet, srresnet
 
 
 def generator(kind: str, scale: int, width: int, blocks: int = 0) -> Layout:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from gantool import training
+from gantool.anatomy import Layout
 from gantool.superres.learner import Learner
 from gantool.superres.nets import enlarger
 from gantool.superres.pairs import PairConfig
-from gantool.upscalers import Layout
 
 
 def by_pixels(
