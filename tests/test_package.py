@@ -88,6 +88,12 @@ def test_builtin_models_in_the_wheel(unpacked):
     assert alone(unpacked, code).split() == ["True"] * len(BUILTIN)
 
 
+def test_niqe_s_reference_and_its_notice_in_the_wheel(unpacked):
+    for name in ("niqe.npz", "niqe.LICENSE"):
+        packed = (unpacked / "gantool/builtin" / name).read_bytes()
+        assert packed == (ROOT / "gantool/builtin" / name).read_bytes()
+
+
 def test_wheel_is_small_and_whole(wheel, unpacked):
     assert wheel.stat().st_size <= LARGEST
     inside = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*.py")}

@@ -32,7 +32,7 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=256)
-def _matlab_matrix(size: int, target: int) -> np.ndarray:
+def matlab_matrix(size: int, target: int) -> np.ndarray:
     """(target, size) float64 weights of MATLAB's bicubic: widened when shrinking, symmetric borders."""
     scale = target / size
     width = 4.0 if scale >= 1 else 4.0 / scale
@@ -58,9 +58,9 @@ def matlab_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
         return np.clip(np.floor(values + 0.5), 0, 255)
 
     tall, wide = image.shape[:2]
-    rows = _matlab_matrix(tall, height) @ image.reshape(tall, -1).astype(np.float64)
+    rows = matlab_matrix(tall, height) @ image.reshape(tall, -1).astype(np.float64)
     half = round_to_byte(rows).reshape(height, wide, -1).transpose(1, 0, 2)
-    columns = _matlab_matrix(wide, width) @ half.reshape(wide, -1)
+    columns = matlab_matrix(wide, width) @ half.reshape(wide, -1)
     return round_to_byte(columns).reshape(width, height, -1).transpose(1, 0, 2).astype(np.uint8)
 
 
