@@ -24,6 +24,27 @@ class Config:
     count: int = param(3, "number", low=1, high=9)
 
 
+def test_a_slow_ema_looks_at_every_fourth_step():
+    net = nn.Linear(2, 2, bias=False)
+    ema, exact = Ema(net, 0.999), net.weight.detach().clone()
+    for step in range(1000):
+        with torch.no_grad():
+            net.weight += 0.01
+        before = ema.state["weight"].clone()
+        ema.update(net, step)
+        exact.lerp_(net.weight.detach(), 1 - min(0.999, (1 + step) / (10 + step)))
+        moved = not torch.equal(before, ema.state["weight"])
+        assert moved == (step < 16 or step % 4 == 3)
+    behind = float((net.weight.detach() - exact).min())
+    assert behind > 1  # a hundred steps
+    assert float((ema.state["weight"] - exact).abs().max()) < 0.02  # two steps
+    none = Ema(net, 0.0)
+    with torch.no_grad():
+        net.weight += 1
+    none.update(net, 500)
+    assert torch.equal(none.state["weight"], net.weight)
+
+
 def test_ema_follows_and_is_applied_only_inside():
     net = nn.Linear(2, 2)
     ema = Ema(net, 0.9)
