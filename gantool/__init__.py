@@ -66,7 +66,7 @@ def load(
 
     import torch
 
-    from gantool import devices, hub, interpolation, loading
+    from gantool import devices, hub, interpolation, loading, selection
     from gantool.catalog import load_catalog
     from gantool.errors import UsageError
     from gantool.pipelines.precision import with_fallback
@@ -80,7 +80,7 @@ def load(
     build = import_module(f"gantool.pipelines.{task}").build
     between = None
     if interpolate is None:
-        choice = hub.select(model, task, catalog=catalog, device_class=kind, scale=scale)
+        choice = selection.select(model, task, catalog=catalog, device_class=kind, scale=scale)
     else:
         between = interpolation.select(
             interpolate, mix, task, catalog=catalog, device_class=kind, scale=scale

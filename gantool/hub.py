@@ -1,4 +1,4 @@
-"""From a catalog row, or what ``--model`` says, to a verified file on this machine.
+"""From a catalog row to a verified file on this machine.
 
 The only module through which the package reaches the network. A file is hashed before each use: the hub's
 client checks no more than its size, and a cache is a folder that anything may write to.
@@ -7,64 +7,16 @@ client checks no more than its size, and a cache is a folder that anything may w
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from gantool import cache, container
-from gantool.catalog import Catalog, Checkpoint, embedded_row
+from gantool.catalog import Checkpoint
 from gantool.download import PROBE_S, STALL_S, NotOffered, Progress, fetch_hub, place, update_accepts
 from gantool.errors import UsageError, WeightsError
 from gantool.resume import fetch_https
 
 State = Literal["built-in", "cached", "not here"]
-
-_SPEC = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)(@(?P<revision>[^@]+))?")
-_SUFFIXES = (".safetensors", ".pth", ".pth.tar", ".pt", ".bin", ".ckpt")  # what is inside is looked at later
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The model of a run.
-
-    ``path``: its verified file, or None when it must be fetched first. ``notice``: a line for the user, or
-    None. The row of a file that carries none has no ``arch``; loading finds out.
-    """
-
-    row: Checkpoint
-    path: Path | None
-    notice: str | None = None
-
-
-def select(
-    spec: str, task: str, *, catalog: Catalog, device_class: str = "cpu", scale: float | None = None
-) -> Choice:
-    """What ``--model SPEC`` means for a task. Never touches the network.
-
-    ``spec``: ``auto`` (the recommended checkpoint if it is here, else the built-in one), ``builtin``, a name
-    of the catalog, a path, or ``hf:owner/repo/file`` with an optional ``@revision``. ``device_class`` is
-    "cpu" or "gpu"; ``scale`` the output scale asked for, by which built-in upscalers are chosen.
-    Raises UsageError for an unknown name or a model of another task, WeightsError for a missing or bad file.
-    """
-    if spec == "auto":
-        return _auto(task, catalog, device_class, scale)
-    if spec == "builtin":
-        row = catalog.builtin(task, scale)
-        return Choice(row, fetch(row))
-    if spec.startswith("hf:"):
-        row = _spec_row(spec, task)
-        return Choice(row, _verified(row))
-    path = None if any(row.name == spec for row in catalog.rows) else local_file(spec)
-    if path is not None:
-        return _file_choice(path, task)
-    row = catalog.get(spec, task)
-    _same_task(row, task)
-    return Choice(row, _verified(row))
-
-
-def named(spec: str, catalog: Catalog) -> Checkpoint:
-    """The row of a catalog name or of ``hf:owner/repo/file``. Raises UsageError for anything else."""
-    return _spec_row(spec, "upscale") if spec.startswith("hf:") else catalog.get(spec)
 
 
 def fetch(
@@ -119,6 +71,12 @@ pull = fetch
 def cached(row: Checkpoint, *, cache_dir: Path | None = None) -> Path | None:
     """The local file of a row, or None. Cheap: no network, no check of the bytes."""
     return cache.find(row, cache_dir)
+
+
+def verified(row: Checkpoint) -> Path | None:
+    """The local file of a row if its bytes are right, or None. No network."""
+    path = cache.find(row)
+    return path if path is not None and _is_right(row, path) else None
 
 
 def check_licence(row: Checkpoint, accept: bool = False) -> None:
@@ -191,24 +149,6 @@ def describe_size(size: int) -> str:
             break
         value, unit = value / 1000, larger
     return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
-
-
-def _auto(task: str, catalog: Catalog, device_class: str, scale: float | None) -> Choice:
-    better = catalog.recommended(task, device_class, scale)
-    why = "is recommended"
-    if better is not None and cache.find(better) is not None:
-        path = _verified(better)
-        if path is not None:
-            return Choice(better, path, f"Using {better.name}.")
-        why = "in the cache is damaged"
-    row = catalog.builtin(task, scale)
-    notice = f"Using {row.name} (built-in)."
-    if better is not None and better.name != row.name:
-        size = f"{describe_size(better.bytes)}, {better.licence}"
-        notice = (
-            f"Using {row.name} (built-in); {better.name} {why}: `gantool models pull {better.name}` ({size})."
-        )
-    return Choice(row, fetch(row), notice)
 
 
 def _download(
@@ -285,11 +225,6 @@ def _is_right(row: Checkpoint, path: Path) -> bool:
     return digest == expected
 
 
-def _verified(row: Checkpoint) -> Path | None:
-    path = cache.find(row)
-    return path if path is not None and _is_right(row, path) else None
-
-
 def _bad_local(row: Checkpoint, path: Path | None) -> WeightsError:
     if row.source == "builtin":
         what = (
@@ -315,52 +250,3 @@ def _offline(row: Checkpoint, path: Path | None) -> WeightsError:
             "the cached checkpoint has been altered and the network is switched off", path, remedy
         )
     return WeightsError("this checkpoint is not here and the network is switched off", place(row), remedy)
-
-
-def _spec_row(spec: str, task: str) -> Checkpoint:
-    """A row for ``hf:owner/repo/file``; what the net is, only its file can tell."""
-    match = _SPEC.fullmatch(spec)
-    safe = match and all(
-        re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", part) and ".." not in part
-        for part in [*match["repo"].split("/"), *match["file"].split("/"), match["revision"] or "main"]
-    )
-    if not match or not safe:
-        raise UsageError(f"'{spec}' names no file on the hub", remedy="Write hf:owner/repo/file.safetensors.")
-    if not match["file"].endswith(_SUFFIXES):
-        remedy = f"Only {', '.join(_SUFFIXES[:-1])} and {_SUFFIXES[-1]} files can be loaded."
-        raise UsageError(f"'{match['file']}' is not a checkpoint that gantool reads", remedy=remedy)
-    revision = match["revision"] or "main"
-    return Checkpoint(spec, task, source="hub", repo=match["repo"], file=match["file"], revision=revision)
-
-
-def local_file(spec: str) -> Path | None:
-    """The file that ``--model SPEC`` names when it names one on this machine, or None for names and hf:.
-
-    Of a training run's folder it is ``model.safetensors``. Raises WeightsError when there is no such file.
-    """
-    looks = "/" in spec or "\\" in spec or spec.endswith(_SUFFIXES) or Path(spec).exists()
-    if spec.startswith("hf:") or not looks:
-        return None
-    path = Path(spec).expanduser()
-    if path.is_dir() and (path / "model.safetensors").is_file():
-        path = path / "model.safetensors"
-    if not path.is_file():
-        raise WeightsError("there is no such checkpoint file", path, "Check the path given to --model.")
-    return path
-
-
-def _file_choice(path: Path, task: str) -> Choice:
-    row = embedded_row(path)
-    if row is None:
-        return Choice(Checkpoint(path.stem, task, file=str(path)), path)
-    _same_task(row, task)
-    return Choice(replace(row, file=str(path)), path)
-
-
-def _same_task(row: Checkpoint, task: str) -> None:
-    if row.task == "percept" and task != "percept":
-        what = f"model {row.name} only measures how alike pictures are"
-        raise UsageError(what, row.file or None, f"`gantool models --task {task}` lists those for {task}.")
-    if row.task != task:
-        remedy = f"Use `gantool {row.task}`, or `gantool models --task {task}` to find one for {task}."
-        raise UsageError(f"model {row.name} is for {row.task}, not for {task}", row.file or None, remedy)

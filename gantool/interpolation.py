@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gantool import hub, loading
+from gantool import hub, loading, selection
 from gantool.catalog import Catalog, Checkpoint
 from gantool.errors import UsageError
-from gantool.hub import Choice
+from gantool.selection import Choice
 
 _RELATED = 0.5  # cosine between the weights of two nets of which one was fine-tuned from the other
 _BY_THEIR_AUTHORS = {"realesr-general-wdn-x4v3", "realesr-general-x4v3"}  # mixed by them: no need to warn
@@ -73,13 +73,13 @@ class Between:
 
 
 def select(names: tuple[str, str], mix: float, task: str, *, catalog: Catalog, **options: Any) -> Between:
-    """What ``--interpolate A B --mix 0.8`` means; each name as :func:`gantool.hub.select` takes it.
+    """What ``--interpolate A B --mix 0.8`` means; each name as :func:`gantool.selection.select` takes it.
 
-    Raises UsageError for two that cannot be mixed, as far as their rows tell, and as ``hub.select`` does.
+    Raises UsageError for two that cannot be mixed, as far as their rows tell, and what that one raises.
     """
     if not 0 <= mix <= 1:
         raise UsageError(f"--mix {mix:g} lies outside the two models", remedy="Give a number from 0 to 1")
-    first, second = (hub.select(name, task, catalog=catalog, **options) for name in names)
+    first, second = (selection.select(name, task, catalog=catalog, **options) for name in names)
     if first.row.arch and second.row.arch:
         _check_alike(first.row, second.row)
     return Between(first, second, mix)

@@ -31,7 +31,7 @@ _FIT = "Use a file of that architecture."
 def load(
     row: Checkpoint, path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[nn.Module, Checkpoint]:
-    """The net of any file that :func:`gantool.hub.select` chose, with its full row.
+    """The net of any file that :func:`gantool.selection.select` chose, with its full row.
 
     A row without ``arch`` (a path, ``hf:owner/repo/file``) is completed from the file: by the row inside it,
     by its layout, or, for upscale, by spandrel. Raises WeightsError for a file that is unfit or unknown,

@@ -25,7 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gantool import cache, hub, loading
+from gantool import cache, loading, selection
 from gantool.catalog import Checkpoint, load_catalog
 from gantool.devices import device_class
 from gantool.errors import OutputError, WeightsError
@@ -92,9 +92,9 @@ def load(
     row = catalog.recommended("percept", kind)
     copy = _copy_of(row) if row is not None and model in ("auto", row.name) else None
     if row is not None and copy is not None:
-        choice = hub.Choice(row, copy, f"Using {row.name}.")
+        choice = selection.Choice(row, copy, f"Using {row.name}.")
     else:
-        choice = hub.select(model, "percept", catalog=catalog, device_class=kind)
+        choice = selection.select(model, "percept", catalog=catalog, device_class=kind)
     row, path = choice.row, choice.path
     if path is None:
         what = f"`gantool models pull {row.name}` gets it."

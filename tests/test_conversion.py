@@ -12,7 +12,7 @@ from hub_server import HubServer
 from hub_support import REPO, sha
 from safetensors import safe_open
 
-from gantool import cache, conversion, hub, loading, tensors
+from gantool import cache, conversion, hub, loading, selection, tensors
 from gantool.catalog import Catalog, Checkpoint
 from gantool.errors import UsageError, WeightsError
 from gantool.models.srvgg import SRVGGNetCompact
@@ -116,7 +116,7 @@ def test_without_a_place_for_it_the_download_serves(
 
 
 def test_a_file_without_a_row_of_its_own(server: HubServer, row: Checkpoint, pickles: list[Path]) -> None:
-    spec = hub.named(f"hf:{REPO}/net.pth", Catalog(()))
+    spec = selection.named(f"hf:{REPO}/net.pth", Catalog(()))
     path = hub.fetch(spec)
     net, found = loading.load(spec, path)
     again, _ = loading.load(spec, path)
@@ -144,7 +144,7 @@ def test_what_is_no_checkpoint_is_not_copied(server: HubServer, row: Checkpoint)
 
 def test_errors_name_what_was_asked_for_and_not_the_cache(server: HubServer, row: Checkpoint) -> None:
     """The first load makes the copy, the second reads it."""
-    spec = hub.named(f"hf:{REPO}/net.pth", Catalog(()))
+    spec = selection.named(f"hf:{REPO}/net.pth", Catalog(()))
     path = hub.fetch(spec)
     other = replace(row, args=ARGS | {"num_feat": 5})
     for _ in range(2):

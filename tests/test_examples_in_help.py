@@ -67,7 +67,7 @@ def album(tmp_path_factory):
 @pytest.fixture
 def here(album, tmp_path, monkeypatch):
     """The album as working folder, no network, and tiny models in the place of the built-in ones."""
-    from gantool import hub
+    from gantool import selection
 
     def tiny(spec, task, **_):
         if task == "percept":
@@ -78,8 +78,8 @@ def here(album, tmp_path, monkeypatch):
         choice = real(str(album / f"{task}.safetensors"), task, **_)
         return replace(choice, notice="Using a tiny model.")
 
-    real = hub.select
-    monkeypatch.setattr(hub, "select", tiny)
+    real = selection.select
+    monkeypatch.setattr(selection, "select", tiny)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("GANTOOL_DEVICE", raising=False)

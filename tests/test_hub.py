@@ -1,4 +1,4 @@
-"""Verified files: caches that were altered, offline, unknown hashes, removal, and what --model means."""
+"""Verified files: caches that were altered, offline, unknown hashes, licences, removal."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hub_server import COMMIT, Fault, HubServer
 from hub_support import DATA, FILE, REPO, fails, sha
 
 from gantool import cache, hub
-from gantool.catalog import Catalog, Checkpoint
-from gantool.errors import UsageError, WeightsError
+from gantool.catalog import Checkpoint
+from gantool.errors import WeightsError
 
 pytest_plugins = ("hub_fixtures",)
 pytestmark = pytest.mark.usefixtures("hub_home")
@@ -266,123 +266,6 @@ def test_remove_leaves_a_blob_that_another_snapshot_uses(server: HubServer, hub_
     other.symlink_to(path.resolve())
     assert hub.remove(hub_row) == 0
     assert other.read_bytes() == DATA
-
-
-# ---- built-in rows and --model
-
-
-@pytest.fixture
-def catalog(hub_row: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalog:
-    folder = tmp_path / "builtin"
-    folder.mkdir()
-    (folder / "small.safetensors").write_bytes(b"weights")
-    monkeypatch.setattr(cache, "builtin_file", lambda row: folder / row.file)
-    own = Checkpoint(
-        "own",
-        "upscale",
-        arch="srvgg.SRVGGNetCompact",
-        source="builtin",
-        file="small.safetensors",
-        sha256=sha(b"weights"),
-        scale=4,
-    )
-    best = replace(hub_row, name="best", recommended=("gpu",), scale=4, licence="MIT", commercial=True)
-    grey = replace(hub_row, name="tint", task="colorize")
-    return Catalog((own, replace(own, name="own-x2", scale=2), best, grey))
-
-
-def test_auto_takes_the_built_in_and_names_the_better_one(catalog: Catalog) -> None:
-    choice = hub.select("auto", "upscale", catalog=catalog, device_class="gpu")
-    assert choice.row.name == "own" and choice.path is not None
-    assert choice.notice == (
-        "Using own (built-in); best is recommended: `gantool models pull best` (3.0 MB, MIT)."
-    )
-    choice = hub.select("auto", "upscale", catalog=catalog, device_class="cpu")
-    assert choice.notice == "Using own (built-in)."
-    assert hub.select("auto", "upscale", catalog=catalog, scale=2).row.name == "own-x2"
-    assert hub.select("auto", "upscale", catalog=catalog, scale=2.5).row.name == "own"
-    assert hub.select("auto", "upscale", catalog=catalog, scale=8).row.name == "own"
-
-
-def test_auto_never_asks_the_network(server: HubServer, catalog: Catalog) -> None:
-    best = catalog.get("best")
-    path = hub.fetch(best)
-    server.requests.clear()
-    choice = hub.select("auto", "upscale", catalog=catalog, device_class="gpu")
-    assert (choice.row.name, choice.path) == ("best", path)
-    path.resolve().write_bytes(b"!" + DATA[1:])
-    choice = hub.select("auto", "upscale", catalog=catalog, device_class="gpu")
-    assert choice.row.name == "own" and "damaged" in (choice.notice or "")
-    assert server.requests == []
-
-
-def test_builtin_missing_or_altered(catalog: Catalog, tmp_path: Path) -> None:
-    assert hub.select("builtin", "upscale", catalog=catalog, scale=2).row.name == "own-x2"
-    file = tmp_path / "builtin" / "small.safetensors"
-    file.write_bytes(b"altered")
-    with pytest.raises(WeightsError, match=r"altered.*Reinstall"):
-        hub.select("builtin", "upscale", catalog=catalog)
-    file.unlink()
-    with pytest.raises(WeightsError, match=r"missing.*Reinstall"):
-        hub.select("auto", "upscale", catalog=catalog)
-    with pytest.raises(UsageError, match="stays"):
-        hub.remove(catalog.get("own"))
-    with pytest.raises(UsageError, match="no built-in"):
-        hub.select("builtin", "colorize", catalog=catalog)
-
-
-def test_a_name(server: HubServer, catalog: Catalog) -> None:
-    choice = hub.select("best", "upscale", catalog=catalog)
-    assert choice.path is None and server.requests == []
-    path = hub.fetch(choice.row)
-    assert hub.select("best", "upscale", catalog=catalog).path == path
-    with pytest.raises(UsageError, match="Did you mean best"):
-        hub.select("bets", "upscale", catalog=catalog)
-    with pytest.raises(UsageError, match="for upscale, not for colorize"):
-        hub.select("best", "colorize", catalog=catalog)
-
-
-def test_a_path(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "some net.pth"
-    file.write_bytes(b"x")
-    choice = hub.select(str(file), "upscale", catalog=catalog)
-    assert (choice.path, choice.row.name, choice.row.arch, choice.row.source) == (
-        file,
-        "some net",
-        "",
-        "file",
-    )
-    assert hub.fetch(choice.row) == file
-    with pytest.raises(WeightsError, match="no such"):
-        hub.select("missing/net.pth", "upscale", catalog=catalog)
-    run = tmp_path / "run"
-    run.mkdir()
-    row = replace(catalog.get("own"), name="mine", args={"num_conv": 2}, source="file")
-    header = json.dumps({"__metadata__": {"gantool": row.to_json()}}).encode()
-    (run / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    choice = hub.select(str(run), "upscale", catalog=catalog)
-    assert (choice.row.name, choice.row.args) == ("mine", {"num_conv": 2})
-    with pytest.raises(UsageError, match="for upscale, not for colorize"):
-        hub.select(str(run), "colorize", catalog=catalog)
-    monkeypatch.chdir(tmp_path)
-    assert hub.select("run", "upscale", catalog=catalog).row.name == "mine"
-
-
-def test_a_file_on_the_hub(server: HubServer, catalog: Catalog) -> None:
-    choice = hub.select(f"hf:{REPO}/{FILE}", "upscale", catalog=catalog)
-    assert choice.path is None
-    assert hub.fetch(choice.row).read_bytes() == DATA
-    assert hub.select(f"hf:{REPO}/{FILE}@{COMMIT}", "upscale", catalog=catalog).row.revision == COMMIT
-    for bad in (
-        "hf:owner",
-        "hf:owner/model/../x.pth",
-        "hf:o/m/x.onnx",
-        "hf:o/m/x.zip",
-        "hf:o/m//x.pth",
-        "hf:",
-    ):
-        with pytest.raises(UsageError):
-            hub.select(bad, "upscale", catalog=catalog)
 
 
 @pytest.mark.parametrize(

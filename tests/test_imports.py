@@ -41,6 +41,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
             "resume",
             "devices",
             "loading",
+            "selection",
         ],
         (2, TOOLS),
     ),

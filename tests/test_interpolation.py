@@ -14,10 +14,10 @@ from torch import nn
 from gantool import cache, interpolation, loading
 from gantool.catalog import Catalog, Checkpoint
 from gantool.errors import ExitCode, UsageError
-from gantool.hub import Choice
 from gantool.interpolation import Between
 from gantool.models.srresnet import MSRResNet, SRResNet
 from gantool.models.srvgg import SRVGGNetCompact
+from gantool.selection import Choice
 
 ARGS = {"num_feat": 4, "num_conv": 1, "upscale": 2}
 

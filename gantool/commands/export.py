@@ -117,15 +117,15 @@ def _loaded(spec: str, accept_license: bool, console: Console) -> tuple[Any, Che
 
     import torch
 
-    from gantool import devices, hub, loading
+    from gantool import devices, hub, loading, selection
     from gantool.catalog import Checkpoint, load_catalog
 
     catalog = load_catalog()
-    path = None if any(row.name == spec for row in catalog.rows) else hub.local_file(spec)
+    path = None if any(row.name == spec for row in catalog.rows) else selection.local_file(spec)
     if path is not None:
         row = Checkpoint(path.stem, "upscale", file=str(path))
     else:
-        row = hub.named(spec, catalog)
+        row = selection.named(spec, catalog)
         with console.task(f"fetch {row.name}", row.bytes or None, unit="byte") as progress:
             path = hub.fetch(row, accept_license=accept_license, progress=progress)
     torch.set_num_threads(devices.cpu_threads())

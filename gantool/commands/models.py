@@ -65,11 +65,11 @@ def list_models(ctx: typer.Context, task: Task = None, said: Output = Output()) 
 @panels
 def show(ctx: typer.Context, name: Annotated[str, Name], said: Output = Output()) -> None:
     """Show all that is known about a model: origin, licence, hash, where it is."""
-    from gantool import hub
+    from gantool import selection
     from gantool.catalog import load_catalog
 
     _listen(ctx, said)
-    row = hub.named(name, load_catalog())
+    row = selection.named(name, load_catalog())
     record = _record(row)
     shown = {k: v for k, v in record.items() if v not in ("", None, [], {}, ())}
     width = max(len(k) for k in shown)
@@ -102,12 +102,12 @@ def pull(
     Prints the path of each file. A download that was cut off goes on; a file that is here is checked. Where
     the catalog does not know a file's hash, the one of the first download counts from then on.
     """
-    from gantool import hub
+    from gantool import selection
     from gantool.catalog import load_catalog
 
     _listen(ctx, said)
     catalog = load_catalog()
-    rows = [hub.named(name, catalog) for name in names]
+    rows = [selection.named(name, catalog) for name in names]
     rows += [catalog.get(need) for row in rows for need in row.needs]
 
     def get(row: Any) -> None:
@@ -137,12 +137,12 @@ def verify(
     One line each: ok, not here, or what is wrong. Uses no network without --pull. A model that is not here is
     a failure only when it was named.
     """
-    from gantool import hub
+    from gantool import hub, selection
     from gantool.catalog import load_catalog
 
     _listen(ctx, said)
     catalog = load_catalog()
-    rows = [hub.named(name, catalog) for name in names] if names else list(catalog.rows)
+    rows = [selection.named(name, catalog) for name in names] if names else list(catalog.rows)
     width = max((len(row.name) for row in rows), default=0)
     failures: list[GantoolError] = []
     for row in rows:
@@ -194,12 +194,12 @@ def _pull(console: Any, row: Any, **options: Any) -> Any:
 @panels
 def remove(ctx: typer.Context, names: Annotated[list[str], Names], said: Output = Output()) -> None:
     """Delete downloaded models from the cache. Built-in models stay."""
-    from gantool import hub
+    from gantool import hub, selection
     from gantool.catalog import load_catalog
 
     _listen(ctx, said)
     catalog = load_catalog()
-    rows = [hub.named(name, catalog) for name in names]
+    rows = [selection.named(name, catalog) for name in names]
 
     def drop(row: Any) -> None:
         was_here = hub.cached(row) is not None

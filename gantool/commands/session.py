@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gantool.catalog import Checkpoint
-    from gantool.hub import Choice
     from gantool.interpolation import Between
     from gantool.pipelines import Pipeline
+    from gantool.selection import Choice
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,16 @@ class Session:
             console.info(self.choice.notice)
 
     def _chosen(self) -> Choice:
-        from gantool import devices, hub
+        from gantool import devices, selection
         from gantool.catalog import load_catalog
 
         request, catalog = self._request, load_catalog()
         kind = devices.device_class(self.device)
         if request.between is None:
             spec = request.model.model
-            return hub.select(spec, request.task, catalog=catalog, device_class=kind, scale=request.scale)
+            return selection.select(
+                spec, request.task, catalog=catalog, device_class=kind, scale=request.scale
+            )
         from gantool import interpolation
 
         self._between = interpolation.select(

@@ -23,12 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from gantool.catalog import Checkpoint, load_catalog
 from gantool.devices import cpu_threads, device_class, pick_device, pick_dtype
 from gantool.engine import Step, run_video
-from gantool.hub import fetch, select
+from gantool.hub import fetch
 from gantool.loading import load_net
 from gantool.media.video import VideoInfo, probe, write_clip
 from gantool.models.colorizer import ResNetUNet
 from gantool.models.srvgg import SRVGGNetCompact
 from gantool.pipelines import Pipeline, colorize, upscale
+from gantool.selection import select
 from gantool.temporal import TemporalOptions
 
 STAGES = ("decode", "flow", "net", "blend", "finish", "encode")
