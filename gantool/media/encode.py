@@ -7,11 +7,8 @@ where it had any. Timestamps are the source's own, moved only by ``start``.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable
-from dataclasses import replace
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,19 +20,17 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from gantool.errors import EncoderError
 from gantool.media.decode import FULL, LIMITED
-from gantool.media.encoders import explained, plan_picture
+from gantool.media.encoders import PicturePlan, plan_picture
 from gantool.media.gif import palette_frame
-from gantool.media.marks import check_tags, finish_mark, kept_tags, marked_tags, muxer_options
-from gantool.media.probe import ANY_TAGS, VideoInfo
-from gantool.media.rhythm import even_clock
-from gantool.media.tracks import CopiedTracks, NoTracks, Tracks, moved_chapters
+from gantool.media.mux import Muxer
+from gantool.media.probe import VideoInfo
+from gantool.media.tracks import Tracks
 
 if TYPE_CHECKING:
     from gantool.media.provenance import Provenance
 
 _BT709 = 1
 _UNSPECIFIED = 2
-_EARLY = 0.5  # seconds by which the picture must fall short before the sound is cut with it
 # Area averaging for the smaller chroma planes: measured the nearest to the source's own after a round trip.
 _ACCURATE = (
     Interpolation.AREA
@@ -92,50 +87,30 @@ class VideoWriter:
         tracks: Tracks | None = None,
         threads: int = 0,
     ) -> None:
-        self.path, self.info, self.warn = Path(path), info, warn or (lambda message: None)
+        self.path, self.info = Path(path), info
         self.size = (height, width)
-        self.keep_partial, self.provenance = keep_partial, provenance
-        self.start = Fraction(max(start, 0.0)).limit_denominator(1_000_000) + info.origin
-        self.end = None if duration is None else self.start + Fraction(duration).limit_denominator(1_000_000)
-        self.plan = plan_picture(
-            self.path,
-            info,
-            (width, height),
-            codec=codec,
-            crf=crf,
-            preset=preset,
-            pix_fmt=pix_fmt,
-            warn=self.warn,
+        warn = warn or (lambda message: None)
+        plan = plan_picture(
+            self.path, info, (width, height), codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, warn=warn
         )
-        # A film whose times were rounded gets its even rhythm back where the clock is finer.
-        self.even = even_clock(info) if self.plan.muxer in ("mp4", "mov") else None
-        if self.even is not None:
-            self.plan = replace(self.plan, time_base=self.even)
         self.reformatter = VideoReformatter()
-        self.first = Fraction(0)
-        self.shift: int | None = None
-        self.last_stamp: int | None = None
         self.held: tuple[Any, int, int] | None = None
         self.durations: dict[int, int] = {}
-        self.closed = False
-        self.tracks: Tracks = tracks or NoTracks()
-        try:
-            if self.plan.muxer == "gif":
-                if info.audio and audio:
-                    self.warn("gif has no sound; it is left out")
-            elif tracks is None and info.path is not None:
-                self.tracks = CopiedTracks(
-                    info,
-                    audio=audio,
-                    subtitles=subtitles,
-                    end=self.end,
-                    tolerant=keep_partial,
-                    warn=self.warn,
-                )
-            self._open(threads)
-        except BaseException:
-            self.abort()
-            raise
+        self.muxer = Muxer(
+            self.path,
+            info,
+            plan,
+            partial(self._add_picture, threads),
+            audio=audio,
+            subtitles=subtitles,
+            start=start,
+            duration=duration,
+            keep_partial=keep_partial,
+            provenance=provenance,
+            warn=warn,
+            tracks=tracks,
+        )
+        self.plan, self.stream = self.muxer.plan, self.muxer.stream
 
     def __enter__(self) -> Self:
         return self
@@ -155,15 +130,17 @@ class VideoWriter:
         """
         if rgb.shape != (*self.size, 3) or rgb.dtype != np.uint8:
             raise ValueError(f"a frame of {self.size} uint8 RGB is wanted, not {rgb.shape} {rgb.dtype}")
-        if self.shift is None:
-            self.shift = self._choose_shift(pts)
-            self.first = (pts - self.shift) * self.info.time_base
         picture = self._picture(rgb)
         if self.held is not None:
             if pts <= self.held[1]:
                 raise ValueError(f"timestamps must rise: {pts} after {self.held[1]}")
             self._encode(self.held[0], self.held[1], pts - self.held[1])
         self.held = (picture, pts, duration)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is finished or given up."""
+        return self.muxer.closed
 
     def close(self) -> None:
         """Write what is pending, finish the file and mark it."""
@@ -174,50 +151,23 @@ class VideoWriter:
             raise EncoderError("no frame was given to the encoder", self.path)
         try:
             picture, pts, duration = self.held
-            duration = duration or self._last_duration(pts)
+            duration = duration or self.muxer.last_duration(pts)
             self._encode(picture, pts, duration)
-            self._mux_pictures(self._guard(self.stream.encode, None))
-            self._copy_tracks(self._end_of_sound(pts + duration))
-            tags = {} if self.plan.muxer == "gif" else dict(self.output.metadata)
-            self._guard(self.output.close)
-            self.closed = True
-            self.tracks.close()
-            self._guard(finish_mark, self.path, self.plan.muxer, self.provenance)
-            for sentence in check_tags(self.path, tags, self.info.sar):
-                self.warn(sentence)
+            self._mux_pictures(self.muxer.guard(self.stream.encode, None))
+            self.muxer.close(pts + duration)
         except BaseException:
             self.abort()
             raise
 
     def abort(self) -> None:
         """Stop without caring for the file, which is unusable afterwards; the caller removes it."""
-        self.closed = True
         self.held = None
-        with contextlib.suppress(Exception):
-            self.tracks.close()
-        with contextlib.suppress(Exception):
-            self.output.close()
+        self.muxer.abort()
 
-    def _open(self, threads: int) -> None:
-        muxer = self.plan.muxer
-        source = self.tracks.source.metadata if isinstance(self.tracks, CopiedTracks) else {}
-        url = "file:" + os.path.abspath(self.path)  # noqa: PTH100 - resolve() would follow links
-        options = muxer_options(muxer, source)
-        self.output = self._guard(av.open, url, "w", format=muxer, container_options=options, **ANY_TAGS)
-        self.stream = self._add_picture(threads)
-        self._guard(self.tracks.attach, self.output)
-        if isinstance(self.tracks, CopiedTracks):
-            original = self.tracks.picture
-            self.stream.metadata.update(kept_tags(original.metadata))
-            self.stream.disposition = original.disposition
-            self.output.set_chapters(moved_chapters(self.tracks.source.chapters(), self.start, self.end))
-        self.output.metadata.update(marked_tags(source, muxer, self.provenance))
-        self._guard(self.output.start_encoding)
-
-    def _add_picture(self, threads: int) -> Any:
-        plan, info = self.plan, self.info
+    def _add_picture(self, threads: int, output: Any, plan: PicturePlan) -> Any:
+        info = self.info
         try:
-            stream = self.output.add_stream(plan.encoder, rate=info.fps, options=dict(plan.options))
+            stream = output.add_stream(plan.encoder, rate=info.fps, options=dict(plan.options))
         except (ValueError, FFmpegError) as error:
             what = f"the encoder {plan.encoder} cannot be used for {self.path.suffix}"
             raise EncoderError(what, self.path, "Choose another --codec, or leave it out") from error
@@ -230,13 +180,6 @@ class VideoWriter:
             stream.color_primaries = info.primaries if info.primaries > _UNSPECIFIED else _BT709
             stream.color_trc = info.transfer if info.transfer > _UNSPECIFIED else _BT709
         return stream
-
-    def _choose_shift(self, pts: int) -> int:
-        """What is taken off every timestamp. A cut clip starts at zero with its first frame."""
-        base = self.info.time_base
-        wanted = round(self.start / base)
-        frame = 1 / (self.info.fps * base)
-        return pts if self.start > self.info.origin and 0 <= pts - wanted <= frame else wanted
 
     def _picture(self, rgb: np.ndarray) -> Any:
         if self.plan.muxer == "gif":
@@ -254,47 +197,13 @@ class VideoWriter:
         )
 
     def _encode(self, picture: Any, pts: int, duration: int) -> None:
-        base, clock = self.info.time_base, self.plan.time_base
-        time = (pts - (self.shift or 0)) * base
-        stamp = round(time / clock)
-        if self.even is not None:
-            fps = self.info.fps
-            stamp = round(self.first / clock) + round((time - self.first) * fps) * fps.denominator
-        if self.last_stamp is not None:
-            stamp = max(stamp, self.last_stamp + 1)  # a coarser clock (gif) must not merge two frames
-        self.last_stamp = stamp
-        picture.pts, picture.time_base = stamp, clock
-        self.durations[stamp] = max(1, round((time + duration * base) / clock) - stamp)
-        self._copy_tracks(time)
-        self._mux_pictures(self._guard(self.stream.encode, picture))
+        stamp, ticks = self.muxer.stamp(pts, duration)
+        self.durations[stamp] = ticks
+        picture.pts, picture.time_base = stamp, self.plan.time_base
+        self.muxer.copy_tracks(self.muxer.seconds(pts))
+        self._mux_pictures(self.muxer.guard(self.stream.encode, picture))
 
     def _mux_pictures(self, packets: list[Any]) -> None:
         for packet in packets:
             packet.duration = self.durations.pop(packet.pts, packet.duration)
-            self._guard(self.output.mux_one, packet)
-
-    def _copy_tracks(self, until: Fraction | None) -> None:
-        shift = (self.shift or 0) * self.info.time_base
-        for packet in self.tracks.packets(shift, until):
-            self._guard(self.output.mux_one, packet)
-
-    def _last_duration(self, pts: int) -> int:
-        end = self.info.end_pts
-        if self.end is None and end is not None and end > pts:
-            return end - pts
-        return max(1, round(1 / (self.info.fps * self.info.time_base)))
-
-    def _end_of_sound(self, end_pts: int) -> Fraction | None:
-        """Where the tracks end on the output's clock; None for their own end."""
-        info = self.info
-        if not self.keep_partial or self.end is not None or info.duration is None:
-            return None
-        missing = info.duration - float((end_pts - info.start_pts) * info.time_base)
-        return None if missing < _EARLY else (end_pts - (self.shift or 0)) * info.time_base
-
-    def _guard(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call ``step`` and turn its failure into the error that names the cause."""
-        try:
-            return step(*args, **kwargs)
-        except (FFmpegError, OSError, ValueError) as error:
-            raise explained(error, self.path, self.plan) from error
+            self.muxer.put(packet)
