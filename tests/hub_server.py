@@ -6,6 +6,7 @@ It listens on 127.0.0.1 only. Files are bytes in memory; faults are switched on 
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -128,9 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_file(data, fault)
 
     def _send_file(self, data: bytes, fault: Fault) -> None:
+        asked = re.search(r"/resolve/([0-9a-f]{40})/", self.path)  # a commit answers for itself
         headers = {
             "ETag": f'"{fault.etag or hashlib.sha256(data).hexdigest()}"',
-            "X-Repo-Commit": fault.commit or COMMIT,
+            "X-Repo-Commit": fault.commit or (asked[1] if asked else COMMIT),
             "Accept-Ranges": "bytes",
         }
         body = data if fault.body is None or self.command == "HEAD" else fault.body

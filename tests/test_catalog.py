@@ -52,6 +52,12 @@ def test_row(row: Checkpoint) -> None:
     assert Checkpoint.from_json(row.to_json(), file="f").args == row.args
 
 
+def test_a_pair_of_kinds_of_picture_says_which_way_it_goes() -> None:
+    for row in CATALOG.for_task("translate"):
+        if row.arch.startswith(("cyclegan.", "huggan_unet.", "mobile_resnet.")):
+            assert " into " in row.summary, row.name
+
+
 def test_names_are_unique_and_tasks_known() -> None:
     names = [row.name for row in CATALOG.rows]
     assert len(names) == len(set(names))

@@ -150,6 +150,12 @@ def test_bare_files_are_recognised_and_run(here, capfd, net, prefix):
     assert (pixels("a.translate.png") == first).all()  # dropout is off
 
 
+def test_help_names_the_programs_whose_files_are_recognised(capfd):
+    said = " ".join(call(capfd, "translate", "--help").out.split())
+    for name in ("pytorch-CycleGAN-and-pix2pix", "GAN Compression", "HugGAN", "AnimeGANv2", "StarGAN", "DPED"):
+        assert name in said
+
+
 def test_labels_say_what_a_stargan_makes(here, capfd):
     torch.manual_seed(0)
     torch.save(StarGAN(width=4, blocks=1).state_dict(), "g.pth")

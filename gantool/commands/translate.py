@@ -66,7 +66,8 @@ def command(
     The built-in net takes away scratches, dust and grain, and gives back the contrast that has faded.
 
     --model takes names of `gantool models`, what `gantool train --task pix2pix` or `cyclegan` made, and files
-    of pytorch-CycleGAN-and-pix2pix, GAN Compression, AnimeGANv2, StarGAN and DPED.
+    of pytorch-CycleGAN-and-pix2pix, GAN Compression, the HugGAN sprint (pix2pix), AnimeGANv2, StarGAN and
+    DPED.
     """
     from gantool.commands import batch as runner
     from gantool.commands.session import Request
