@@ -152,8 +152,8 @@ def test_bare_files_are_recognised_and_run(here, capfd, net, prefix):
 
 def test_help_names_the_programs_whose_files_are_recognised(capfd):
     said = " ".join(call(capfd, "translate", "--help").out.split())
-    for name in ("pytorch-CycleGAN-and-pix2pix", "GAN Compression", "HugGAN", "AnimeGANv2", "StarGAN", "DPED"):
-        assert name in said
+    programs = ("pytorch-CycleGAN-and-pix2pix", "GAN Compression", "HugGAN", "AnimeGANv2", "StarGAN", "DPED")
+    assert all(name in said for name in programs)
 
 
 def test_labels_say_what_a_stargan_makes(here, capfd):
