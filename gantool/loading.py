@@ -288,9 +288,15 @@ def _compare(
 
 
 def placed(net: nn.Module, device: torch.device | str, dtype: torch.dtype) -> nn.Module:
-    """The net in eval mode, without gradients, on a device and in a precision. Raises DeviceError."""
+    """The net in eval mode, without gradients, on a device and in a precision. Raises DeviceError.
+
+    A net that names its ``halves`` has only those parts cast.
+    """
     try:
-        return net.eval().requires_grad_(False).to(device=device, dtype=dtype)
+        net = net.eval().requires_grad_(False).to(device)
+        for part in getattr(net, "halves", ("",)):
+            net.get_submodule(part).to(dtype)
+        return net
     except torch.OutOfMemoryError as error:
         raise DeviceError(
             f"the model does not fit in the memory of {device}", remedy="Use --device cpu."

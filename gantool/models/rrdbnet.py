@@ -36,7 +36,7 @@ class ResidualDenseBlock(nn.Module):
         self.conv5 = nn.Conv2d(num_feat + 4 * num_grow_ch, num_feat, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x
+        seen = x.to(self.conv5.weight.dtype)
         for n in range(1, 5):
             answer = F.leaky_relu(self.get_submodule(f"conv{n}")(seen), _SLOPE, inplace=True)
             seen = torch.cat((seen, answer), 1)
@@ -69,7 +69,14 @@ class RRDBNet(nn.Module):
             is that of x4. Otherwise as in the first ESRGAN and BSRGANx2: one enlargement per doubling.
 
     The blocks see far (1 + 15 per block + 2 input pixels and a little), though little of that matters.
+
+    In half precision only the blocks' convolutions are half: what the blocks add up, and the layers next to
+    the picture, stay float32. In bf16 the worst error is then a tenth of a level of 255 (5 levels otherwise;
+    23 blocks, random weights), for a tenth more time.
     """
+
+    takes_float32 = True
+    halves = ("body",)  # the parts that are cast
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gantool.loading import placed
 from gantool.models.edsr import EDSR
 from gantool.models.rrdbnet import RRDBNet
 from gantool.models.srresnet import MSRResNet, SRResNet
@@ -144,3 +145,20 @@ def test_autocast_does_not_round_the_mean_of_edsr():
         y = net(torch.rand(1, 3, 6, 6) * 255)
     assert y.dtype == torch.float32
     assert torch.allclose(y[0, :, 3, 3], torch.tensor([114.444, 111.4605, 103.02]), atol=1e-3)
+
+
+def test_rrdbnet_in_bf16_casts_only_its_blocks():
+    torch.manual_seed(0)
+    net = RRDBNet(num_feat=16, num_block=3, num_grow_ch=8, scale=2).eval()
+    for layer in net.body.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.reset_parameters()  # larger than its own first weights: as after training
+    x = torch.rand(1, 3, 21, 18)
+    with torch.inference_mode():
+        exact = net(x)
+        half = placed(net, "cpu", torch.bfloat16)(x)
+    kinds = {name: value.dtype for name, value in net.named_parameters()}
+    assert {kind for name, kind in kinds.items() if name.startswith("body.")} == {torch.bfloat16}
+    assert {kind for name, kind in kinds.items() if not name.startswith("body.")} == {torch.float32}
+    apart = float((half - exact).abs().max() / (exact.max() - exact.min()))
+    assert half.dtype == torch.float32 and 0 < apart < 0.5 / 255
