@@ -207,8 +207,12 @@ def test_pull_verify_remove(gantool: Any, server: HubServer, monkeypatch: pytest
     ]
     path.resolve().write_bytes(DATA[::-1])
     code, out, err = gantool("verify", "net-x4")
-    assert code == 5 and out.startswith("net-x4  bad       the checkpoint has been altered: sha256")
-    assert "altered" in err and "gantool models pull net-x4" in err
+    assert code == 5 and out == "net-x4  bad\n"  # the same sentence twice would help nobody
+    assert err.startswith("gantool: error: the checkpoint has been altered: sha256")
+    assert "gantool models pull net-x4" in err and err.count("\n") == 1
+    code, out, err = gantool("verify", "net-x4", "own")
+    assert code == 8 and out.startswith("net-x4  bad       the checkpoint has been altered: sha256")
+    assert err == "gantool: error: 1 of 2 models are not as they should be.\n"
     path.resolve().write_bytes(DATA[:-1])
     code, out, err = gantool("verify", "--json")
     assert code == 8 and "1 of 3 models" in err
@@ -224,6 +228,7 @@ def test_pull_verify_remove(gantool: Any, server: HubServer, monkeypatch: pytest
     assert "was not here" in gantool("remove", "net-x4")[1]
     code, out, err = gantool("verify", "net-x4")
     assert code == 5 and "not here" in err and "not here" in out
+    assert out.splitlines() == ["net-x4  not here"] and "`gantool models pull net-x4` gets it" in err
 
 
 def test_pull_json_and_what_a_model_needs(gantool: Any) -> None:

@@ -134,8 +134,8 @@ def verify(
 ) -> None:
     """Check models (all of them, or those named): size, hash, and whether the tensors fit the architecture.
 
-    One line each: ok, not here, or what is wrong. Uses no network without --pull. A model that is not here is
-    a failure only when it was named.
+    One line each: ok, not here, or bad and what is wrong. Uses no network without --pull. A model that is not
+    here is a failure only when it was named.
     """
     from gantool import hub, selection
     from gantool.catalog import load_catalog
@@ -161,6 +161,8 @@ def verify(
             verdict, problem = "not here" if hub.cached(row) is None else "bad", error
             failures.append(error)
         told = problem or hub.cached(row) or ""
+        if problem is not None and len(rows) == 1:
+            told = ""  # the error at the end says it
         record = _record(row) | {
             "verified": True if verdict == "ok" else False if problem else None,
             "problem": None if problem is None else str(problem),
