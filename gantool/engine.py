@@ -158,27 +158,33 @@ def run_video(
 
     count = 0
     with Relay(check) as relay:
-        frames = relay.source("decode", decode, _size)
-        for each in passes:
-            followed = relay.source("flow", partial(each.follow, frames), lambda one: _size(one.frame))
-            frames = each.results(followed)
-            if each is not passes[-1]:
-                frames = relay.source("net", partial(iter, frames), _size)
-        put = relay.sink("encode", write, _size)
+        frames = through(relay, relay.source("decode", decode, frame_bytes), passes)
+        put = relay.sink("encode", write, frame_bytes)
         for frame in frames:
             put(frame)
             count += 1
             if progress is not None:
                 progress.advance(1)
-    stages = {**relay.seconds, **_together(each.seconds for each in passes)}
+    stages = {**relay.seconds, **together(each.seconds for each in passes)}
     return VideoReport(count, time.perf_counter() - began, stages, tuple(warnings))
 
 
-def _size(frame: Frame) -> int:
+def through(relay: Relay, frames: Iterator[Frame], passes: Sequence[Pass]) -> Iterator[Frame]:
+    """Frames as several passes make them, each in the threads it needs but for the last one's net."""
+    for each in passes:
+        followed = relay.source("flow", partial(each.follow, frames), lambda one: frame_bytes(one.frame))
+        frames = each.results(followed)
+        if each is not passes[-1]:
+            frames = relay.source("net", partial(iter, frames), frame_bytes)
+    return frames
+
+
+def frame_bytes(frame: Frame) -> int:
+    """Size of a frame in memory."""
     return frame.rgb.nbytes
 
 
-def _together(parts: Iterable[dict[str, float]]) -> dict[str, float]:
+def together(parts: Iterable[dict[str, float]]) -> dict[str, float]:
     """Seconds of several passes, added up by what they were spent on."""
     total: dict[str, float] = {}
     for part in parts:
