@@ -85,11 +85,12 @@ def build(
                 torch.cuda.empty_cache()
 
     def predict(x: Tensor, context: Context) -> Tensor:
-        return run_in_memory(x) - _enlarge(x, native)
+        return run_in_memory(x).sub_(_enlarge(x, native))
 
     def finish(x: Tensor, layer: Tensor) -> Tensor:
-        y = (_enlarge(x, native) + layer).clamp(0, 1)
-        return resize(y, *size(*x.shape[-2:])).clamp(0, 1)
+        y = (_enlarge(x, native) + layer).clamp_(0, 1)
+        target = size(*x.shape[-2:])
+        return y if target == y.shape[-2:] else resize(y, *target).clamp_(0, 1)
 
     def size(tall: int, wide: int) -> tuple[int, int]:
         return output_size(tall, wide, scale if scale is not None else float(native), width, height)
