@@ -162,6 +162,8 @@ def run_video(
     start: float = 0.0,
     duration: float | None = None,
     strength: float = 1.0,
+    deinterlace: bool = True,
+    tonemap: bool = False,
     overwrite: bool = False,
     encoder: Mapping[str, Any] | None = None,
     warn: Callable[[str], None] | None = None,
@@ -173,6 +175,7 @@ def run_video(
     Args:
         temporal, flow: as ``--temporal`` and ``--flow``; None is online, but off for upscale.
         start, duration: the part of the source to do, in seconds.
+        deinterlace, tonemap: make interlaced frames whole; bring HDR to standard range instead of refusing it.
         overwrite: replace an existing target; otherwise it is refused and left as it is.
         encoder: options of ``gantool.media.video.VideoWriter``: crf, codec, preset, pix_fmt, audio, ...
         warn: told each sentence of the report's warnings as it comes up.
@@ -192,7 +195,7 @@ def run_video(
         remedy = "temporal is off or online, flow is farneback or dis"
         raise UsageError(f"unknown temporal '{temporal}' or flow '{flow}'", remedy=remedy)
     _check_strength(strength)
-    info, place = video.probe(Path(source)), Path(target)
+    info, place = video.probe(Path(source), deinterlace=deinterlace, tonemap=tonemap), Path(target)
     if place.exists() and place.samefile(source):
         raise OutputError("the output is the input itself", place, "Give another name")
     with files.atomic(place, overwrite=overwrite) as temporary:

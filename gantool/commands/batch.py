@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
-from gantool.commands.jobs import Runner
+from gantool.commands.jobs import Runner, try_encoder
 from gantool.commands.session import LoadFailed, Request, Session, as_expected
 from gantool.console import Console
 from gantool.errors import GantoolError, OutputError, PartialError, Stopped, UsageError
@@ -28,6 +29,7 @@ def run(request: Request, console: Console) -> None:
     check_plan(plan, console)
     if not plan.jobs and not request.files.dry_run:
         return
+    _try_encoders(plan, request)
     session = Session(request, console)
     if request.files.dry_run:
         _print_plan(plan, request, session, console)
@@ -79,6 +81,13 @@ def _plan(request: Request) -> Plan:
         skip_existing=files.skip_existing,
         suffix_for=suffix_for,
     )
+
+
+def _try_encoders(plan: Plan, request: Request) -> None:
+    """Raise EncoderError now if a film of this run could not be encoded, whatever its source is like."""
+    suffixes = {job.target.suffix for job in plan.jobs if job.kind == "video" and job.target is not None}
+    for suffix in sorted({".mkv"} if suffixes and request.video.preview else suffixes):
+        try_encoder(Path(f"film{suffix}"), request.video)
 
 
 def _check_stdout(plan: Plan, console: Console) -> None:

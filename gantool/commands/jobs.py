@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantool.commands.options import seconds
+from gantool.commands.options import Video, seconds
 from gantool.commands.session import Request, Session
 from gantool.console import Console
 from gantool.errors import InputError, UsageError
@@ -101,6 +101,7 @@ class Runner:
 
         info, target = self._probed(job), _named(job)
         start, duration = self._span(info)
+        try_encoder(target, self._request.video, info)
         pipeline = self._session.pipeline()
         with (
             self._console.task(_label(job)) as progress,
@@ -160,7 +161,8 @@ class Runner:
         from gantool.media import video
 
         assert job.source is not None  # only images come from standard input
-        return video.probe(job.source)
+        options = self._request.video
+        return video.probe(job.source, deinterlace=options.deinterlace == "auto", tonemap=options.tonemap)
 
     def _span(self, info: VideoInfo) -> tuple[float, float | None]:
         """--start and --duration in seconds, within the film."""
@@ -227,6 +229,14 @@ class Runner:
 
     def _warner(self, job: Job) -> Callable[[str], None]:
         return lambda message: self._warn(message, job)
+
+
+def try_encoder(target: Path, options: Video, info: VideoInfo | None = None) -> None:
+    """Raise EncoderError if a film cannot be encoded as it is wanted, of the source ``info`` or of any."""
+    from gantool.media import video
+
+    words = {name: getattr(options, name) for name in ("codec", "crf", "preset", "pix_fmt")}
+    video.try_encoder(target, info, **words)
 
 
 @contextlib.contextmanager

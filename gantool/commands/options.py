@@ -163,8 +163,16 @@ class Video:
         str, _video("--preset", metavar="NAME", help="Encoder effort, ultrafast to veryslow.")
     ] = "medium"
     pix_fmt: Annotated[
-        str, _video("--pix-fmt", metavar="NAME", help="Pixel format; yuv444p keeps odd sides.")
-    ] = "yuv420p"
+        str,
+        _video("--pix-fmt", metavar="NAME", help="Pixel format, such as yuv420p10le; auto follows the film."),
+    ] = "auto"
+    deinterlace: Annotated[
+        Literal["auto", "off"],
+        _video("--deinterlace", metavar="auto|off", help="Make interlaced frames whole, or leave them."),
+    ] = "auto"
+    tonemap: Annotated[
+        bool, _video("--tonemap", help="Bring HDR films to standard range; otherwise they are refused.")
+    ] = False
     audio: Annotated[bool, _video("--audio/--no-audio", help="Copy the sound, or leave it out.")] = True
     subtitles: Annotated[
         bool, _video("--subtitles/--no-subtitles", help="Copy the subtitles, or leave them out.")

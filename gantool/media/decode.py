@@ -2,7 +2,8 @@
 
 Frames are read until the stream ends; the container's frame count is only compared afterwards. Damage is an
 error unless the caller asks for what comes before it. Colours are converted with the matrix and the range
-that :func:`gantool.media.probe.probe` found, with accurate rounding and full chroma.
+that :func:`gantool.media.probe.probe` found; more than 8 bits are kept; interlaced frames are made whole and
+HDR is brought to standard range where the ``VideoInfo`` says so.
 """
 
 from __future__ import annotations
@@ -18,34 +19,25 @@ from typing import Any
 
 import numpy as np
 from av.error import FFmpegError
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from gantool.errors import InputError
-from gantool.media.probe import VideoInfo, open_input, orientation, probe, video_stream
+from gantool.media.deinterlace import deinterlaced
+from gantool.media.info import VideoInfo
+from gantool.media.probe import open_input, orientation, probe, video_stream
+from gantool.media.tonemap import to_standard
+from gantool.media.ycbcr import deep_rgb, shallow_rgb, to_shallow
 
-# Smooth chroma, every sample used, correct rounding: at most 1 level from exact arithmetic.
-ACCURATE = (
-    Interpolation.BILINEAR
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-)
-SWS_MATRIX = {
-    "bt709": Colorspace.ITU709,
-    "bt601": Colorspace.ITU601,
-    "fcc": Colorspace.FCC,
-    "smpte240m": Colorspace.SMPTE240M,
-    "bt2020": Colorspace.BT2020,
-}
-LIMITED, FULL = 1, 2  # AVColorRange
 _WHOLE = 1  # AVPictureType of a picture that needs no other
+_INTERLACED = "the video is interlaced; its frames are made whole (--deinterlace off leaves them)"
 _BACK = (0, 5, 30, 180)  # seconds before the start where reading is tried to begin
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: ``rgb`` (H,W,3) uint8, contiguous; ``pts`` in ``info.time_base``; ``time`` in seconds from
-    the start of the file; ``duration`` in ``info.time_base``, 0 when the file does not say."""
+    """One picture: ``rgb`` (H,W,3) uint8, or uint16 of a deep source where that was asked for, contiguous;
+    ``pts`` in ``info.time_base``; ``time`` in seconds from the start of the file; ``duration`` in
+    ``info.time_base``, 0 when the file does not say."""
 
     rgb: np.ndarray
     pts: int
@@ -61,20 +53,24 @@ def read_frames(
     duration: float | None = None,
     threads: int = 0,
     keep_partial: bool = False,
+    deep: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[Frame]:
     """Yield the frames of a video in the order of their time, pts strictly rising.
 
     ``start`` and ``duration`` (seconds, from the start of the file) select the frames with
     start <= time < start + duration. ``threads`` is the number of decoder threads, 0 for the library's
-    choice. ``warn`` receives one sentence for each thing that is not as it should be.
+    choice. ``deep`` keeps more than 8 bits where the source has them. ``warn`` receives one sentence for each
+    thing that is not as it should be.
 
     Raises InputError for damage (with ``keep_partial``: a warning, and the stream ends before the damage),
     for a picture size that changes, and for a selection that holds no frame.
     """
     path = Path(path)
     info = info or probe(path)
-    return _Reader(path, info, start, duration, threads, keep_partial, warn or _ignore).frames()
+    reader = _Reader(path, info, start, duration, threads, keep_partial, warn or _ignore)
+    reader.deep = deep
+    return reader.frames()
 
 
 class _Reader:
@@ -97,6 +93,7 @@ class _Reader:
         self.end_pts = None if duration is None else self._ticks(max(start, 0.0) + duration)
         self.reformatter = VideoReformatter()
         self.last_pts: int | None = None
+        self.deep = False
         self.reached = 0
         self.count = 0
         self.reordered = False
@@ -130,7 +127,10 @@ class _Reader:
                 self.warn(f"the picture ends after {end:.2f} s, the file promised {info.duration:.2f} s")
 
     def _selected(self) -> Iterator[Frame]:
-        for frame in self._decoded():
+        frames = self._decoded()
+        if self.info.deinterlace:
+            frames = deinterlaced(frames, self.info.time_base, lambda: self.warn(_INTERLACED))
+        for frame in frames:
             frame_pts = self._next_pts(frame)
             if self.first_pts is not None and frame_pts < self.first_pts:
                 continue
@@ -168,19 +168,23 @@ class _Reader:
         yield None
 
     def _lead(self, frames: Iterator[Any]) -> list[Any]:
-        """The first wanted frame; empty if it cannot be trusted: the decoder began too late, or says so.
+        """The first wanted frame and the one before; empty if the decoder began too late or doubts its work.
 
         What is shown before the first whole picture may rest on frames from before the seek (open GOP).
         """
         assert self.first_pts is not None
-        begun = False
+        begun, before = False, None
         for frame in frames:
             if frame.pts is None or frame.is_corrupt:
                 break
             early = begun
             begun = begun or frame.key_frame or frame.pict_type == _WHOLE
             if frame.pts >= self.first_pts:
-                return [frame] if early or (begun and frame.pts == self.first_pts) else []
+                if early:
+                    return [before, frame]
+                alone = not (frame.interlaced_frame and self.info.deinterlace)
+                return [frame] if begun and alone and frame.pts == self.first_pts else []
+            before = frame
         return []
 
     def _stream_frames(self, container: Any, target: int | None) -> Iterator[Any]:
@@ -245,19 +249,30 @@ class _Reader:
                 self.path,
                 "Cut the file there, or use --start and --duration",
             )
-        rgb = to_rgb(self.reformatter, frame, info)
+        rgb = self._stored_rgb(frame)
         if mirrored:
             rgb = rgb[:, ::-1]
         return np.ascontiguousarray(np.rot90(rgb, rotation // 90) if rotation else rgb)
 
+    def _stored_rgb(self, frame: Any) -> np.ndarray:
+        """(H,W,3) as stored, not turned. The transparent parts of a GIF become white, as on a page."""
+        info = self.info
+        if info.codec == "gif":
+            rgba = frame.to_ndarray(format="rgba")
+            return np.where(rgba[..., 3:] == 0, np.uint8(255), rgba[..., :3])
+        if not info.deep:
+            return shallow_rgb(self.reformatter, frame, info.matrix, full=info.full_range)
+        rgb = deep_rgb(self.reformatter, frame, info.matrix, full=info.full_range)
+        if info.hdr:
+            rgb = to_standard(rgb, info.hdr, info.peak_nits)
+        return rgb if self.deep else to_shallow(rgb)
+
     def _announce(self) -> None:
         info = self.info
-        if info.bits > 8:
-            self.warn(f"{info.bits}-bit video is read as 8-bit")
         if info.alpha and info.codec != "gif":
             self.warn("the transparency channel is left out")
-        if info.interlaced:
-            self.warn("the video is interlaced; deinterlace it first for a better result")
+        if info.interlaced and not info.deinterlace:
+            self.warn("the video is interlaced and stays so; fine lines will look torn")
 
     def _damage(self, what: str) -> InputError:
         return InputError(what, self.path, "Copy it again, or use --keep-partial to keep the part before")
@@ -273,27 +288,6 @@ class _Reader:
 
 class _Damaged(Exception):
     """A packet or frame that the library itself marked as damaged."""
-
-
-def to_rgb(reformatter: VideoReformatter, frame: Any, info: VideoInfo) -> np.ndarray:
-    """A decoded frame as (H,W,3) uint8 RGB, as stored (not turned), by the matrix and range of ``info``.
-
-    The transparent parts of a GIF become white, as on a page; other alpha channels are left out.
-    """
-    if info.codec == "gif":
-        rgba = frame.to_ndarray(format="rgba")
-        return np.where(rgba[..., 3:] == 0, np.uint8(255), rgba[..., :3])
-    if frame.format.is_rgb:
-        return frame.to_ndarray(format="rgb24")
-    converted = reformatter.reformat(
-        frame,
-        format="rgb24",
-        src_colorspace=SWS_MATRIX[info.matrix],
-        src_color_range=FULL if info.full_range else LIMITED,
-        dst_color_range=FULL,
-        interpolation=ACCURATE,
-    )
-    return converted.to_ndarray()
 
 
 def _ignore(message: str) -> None:

@@ -1,8 +1,8 @@
 """Frames into a video file, with the source's timestamps, and the source's sound and titles beside them.
 
-The picture is encoded as BT.709, limited range, and says so: whatever the source's matrix was, pixels are
-converted to that one explicitly. Primaries and transfer are not converted, so their tags are the source's
-where it had any. Timestamps are the source's own, moved only by ``start``.
+The picture is encoded as BT.709, limited range (as RGB on request), and says so: whatever the source's matrix
+was, pixels are converted to that one explicitly. Primaries and transfer are not converted, so their tags are
+the source's where it had any. Timestamps are the source's own, moved only by ``start``.
 """
 
 from __future__ import annotations
@@ -13,31 +13,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import av
 import numpy as np
 from av.error import FFmpegError
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from gantool.errors import EncoderError
-from gantool.media.decode import FULL, LIMITED
 from gantool.media.encoders import PicturePlan, plan_picture
 from gantool.media.gif import palette_frame
+from gantool.media.info import VideoInfo
 from gantool.media.mux import Muxer
-from gantool.media.probe import VideoInfo
 from gantool.media.tracks import Tracks
+from gantool.media.ycbcr import FULL, LIMITED, video_frame
 
 if TYPE_CHECKING:
     from gantool.media.provenance import Provenance
 
-_BT709 = 1
+_RGB, _BT709 = 0, 1  # AVColorSpace
 _UNSPECIFIED = 2
-# Area averaging for the smaller chroma planes: measured the nearest to the source's own after a round trip.
-_ACCURATE = (
-    Interpolation.AREA
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-)
+_FAR = 100_000  # seconds: no frame is decoded so long before it is shown
 
 
 class VideoWriter:
@@ -51,7 +44,7 @@ class VideoWriter:
         codec: encoder name, or "auto" for the container's usual one (H.264; VP9 in webm).
         crf: quality on x264's scale, 0 (lossless) to 51; translated for other encoders.
         preset: speed in x264's words, from ultrafast to veryslow; translated likewise.
-        pix_fmt: yuv420p, yuv422p, yuv444p or their 10-bit forms.
+        pix_fmt: a pixel format of FFmpeg; "auto" keeps the source's depth and chroma where the encoder can.
         audio, subtitles: copy those tracks.
         start, duration: the part of the source that is written, in seconds; the tracks are cut alike.
         keep_partial: the source may be damaged: where its sound ends early that is only a warning, and
@@ -76,7 +69,7 @@ class VideoWriter:
         codec: str = "auto",
         crf: int = 18,
         preset: str = "medium",
-        pix_fmt: str = "yuv420p",
+        pix_fmt: str = "auto",
         audio: bool = True,
         subtitles: bool = True,
         start: float = 0.0,
@@ -124,12 +117,13 @@ class VideoWriter:
             self.abort()
 
     def write(self, rgb: np.ndarray, pts: int, duration: int = 0) -> None:
-        """Add a frame: (H,W,3) uint8 RGB, shown at ``pts`` (in ``info.time_base``, rising every time).
+        """Add a frame: (H,W,3) RGB, uint8 or uint16, shown at ``pts`` (in ``info.time_base``, rising).
 
         ``duration`` matters for the last frame only, the others last until the next one.
         """
-        if rgb.shape != (*self.size, 3) or rgb.dtype != np.uint8:
-            raise ValueError(f"a frame of {self.size} uint8 RGB is wanted, not {rgb.shape} {rgb.dtype}")
+        if rgb.shape != (*self.size, 3) or rgb.dtype not in (np.uint8, np.uint16):
+            what = f"a frame of {self.size} uint8 RGB (or uint16) is wanted, not {rgb.shape} {rgb.dtype}"
+            raise ValueError(what)
         picture = self._picture(rgb)
         if self.held is not None:
             if pts <= self.held[1]:
@@ -176,7 +170,8 @@ class VideoWriter:
         stream.codec_context.time_base = plan.time_base
         stream.sample_aspect_ratio = info.sar
         if plan.muxer != "gif":
-            stream.colorspace, stream.color_range = _BT709, LIMITED
+            stream.colorspace = _RGB if plan.rgb else _BT709
+            stream.color_range = FULL if plan.full else LIMITED
             stream.color_primaries = info.primaries if info.primaries > _UNSPECIFIED else _BT709
             stream.color_trc = info.transfer if info.transfer > _UNSPECIFIED else _BT709
         return stream
@@ -187,14 +182,7 @@ class VideoWriter:
         below, right = self.plan.height - rgb.shape[0], self.plan.width - rgb.shape[1]
         if below or right:
             rgb = np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="edge")
-        return self.reformatter.reformat(
-            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), format="rgb24"),
-            format=self.plan.pix_fmt,
-            dst_colorspace=Colorspace.ITU709,
-            src_color_range=FULL,
-            dst_color_range=LIMITED,
-            interpolation=_ACCURATE,
-        )
+        return video_frame(self.reformatter, rgb, self.plan.pix_fmt, full=self.plan.full)
 
     def _encode(self, picture: Any, pts: int, duration: int) -> None:
         stamp, ticks = self.muxer.stamp(pts, duration)
@@ -206,4 +194,7 @@ class VideoWriter:
     def _mux_pictures(self, packets: list[Any]) -> None:
         for packet in packets:
             packet.duration = self.durations.pop(packet.pts, packet.duration)
+            early = None if packet.dts is None else (packet.pts - packet.dts) * self.plan.time_base
+            if early is None or not 0 <= early < _FAR:  # libx265, in films of one or two frames
+                packet.dts = packet.pts
             self.muxer.put(packet)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from gantool.errors import InputError
+from gantool.media.info import VideoInfo
+from gantool.media.tonemap import USUAL_PEAK, WHITE
 from gantool.media.wholeness import is_cut_short
 
 # Demuxers that may open a user's file. Play lists (hls, concat, dash, sdp) are left out on purpose: they name
@@ -31,58 +33,13 @@ FORMATS = (
 )
 # AVColorSpace -> the names used here. 0 is RGB, 2 unspecified.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+_OTHER_MATRICES = {8, 11, 12, 13, 14, 15, 16, 17}  # YCgCo, ICtCp and the like
 _HDR = {16: "PQ", 18: "HLG"}
 # Tags that are not UTF-8 are carried through byte by byte; PyAV 19 does so by itself.
 ANY_TAGS: dict[str, Any] = (
     {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
 _PATIENCE = 600  # packets tried before a stream counts as undecodable
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """One video file as it will be read.
-
-    ``width`` and ``height`` are as shown, after rotation, in pixels. ``fps`` is the exact average rate.
-    ``time_base`` is the unit of every ``pts``, in seconds. ``duration`` is that of the picture, in seconds.
-    ``origin`` is the container's own zero in seconds (0 except for transport streams). ``end_pts`` is the end
-    of the last frame where the container says so. ``frames_hint`` is what the container promises, never more
-    than a hint. ``rotation`` is what must be done to the stored pixels, degrees counter-clockwise, after
-    ``mirrored`` (left and right exchanged). ``sar`` is the pixel aspect as shown. ``matrix`` is bt709, bt601,
-    bt2020, fcc or smpte240m; ``tagged`` says whether the file named it or gantool guessed it from the size.
-    ``primaries`` and ``transfer`` are the H.273 numbers of the file (2 = not given). ``variable_rate`` is
-    None when it cannot be told without reading the whole file. ``truncated``: the file speaks of bytes
-    beyond its own end. ``audio``, ``subtitles``: how many tracks.
-    """
-
-    path: Path | None
-    width: int
-    height: int
-    fps: Fraction
-    time_base: Fraction
-    duration: float | None = None
-    origin: Fraction = Fraction(0)
-    start_pts: int = 0
-    end_pts: int | None = None
-    frames_hint: int | None = None
-    rotation: int = 0
-    mirrored: bool = False
-    sar: Fraction = Fraction(1)
-    pix_fmt: str = "yuv420p"
-    bits: int = 8
-    alpha: bool = False
-    matrix: str = "bt709"
-    full_range: bool = False
-    tagged: bool = True
-    primaries: int = 2
-    transfer: int = 2
-    variable_rate: bool | None = False
-    interlaced: bool = False
-    truncated: bool = False
-    audio: int = 0
-    subtitles: int = 0
-    container: str = ""
-    codec: str = ""
 
 
 def open_input(path: Path) -> Any:
@@ -120,23 +77,43 @@ def check_file(path: Path) -> None:
         raise InputError("the file may not be read", path, "Change its rights, or copy it") from None
 
 
-def probe(path: Path | str) -> VideoInfo:
+def probe(path: Path | str, *, deinterlace: bool = True, tonemap: bool = False) -> VideoInfo:
     """Open a video, decode its first frame and say what it is.
 
-    Raises InputError for anything that is not a standard-range video with at least one decodable frame.
+    ``deinterlace``: interlaced frames are to be made whole. ``tonemap``: HDR is to be brought to standard
+    range; otherwise it is refused.
+
+    Raises InputError for anything that is not a video with at least one decodable frame of known colours.
     """
     path = Path(path)
     with open_input(path) as container:
         stream = video_stream(container, path)
         frame = _first_frame(container, stream, path)
-        hdr = _HDR.get(frame.color_trc)
-        if hdr:
-            raise InputError(
-                f"this is HDR video ({hdr}), which gantool does not process",
-                path,
-                "Convert it to standard range first, for example with ffmpeg's zscale and tonemap filters",
-            )
-        return _describe(path, container, stream, frame)
+        hdr = _HDR.get(frame.color_trc, "")
+        if hdr and not tonemap:
+            what = f"this is HDR video ({hdr}), whose light gantool's models do not know"
+            raise InputError(what, path, "Use --tonemap to bring it to standard range")
+        if frame.colorspace in _OTHER_MATRICES or (not hdr and frame.side_data.get("DOVI_RPU_BUFFER")):
+            what = "the video's colours are coded in a way that gantool does not know"
+            raise InputError(what, path, "Convert it to BT.709 first")
+        info = _describe(path, container, stream, frame)
+    info = replace(info, deinterlace=deinterlace)
+    if not hdr:
+        return info
+    return replace(
+        info, hdr=hdr, peak_nits=_peak(frame) if hdr == "PQ" else USUAL_PEAK, primaries=1, transfer=1
+    )
+
+
+def _peak(frame: Any) -> float:
+    """The brightest that a PQ source shows, cd/m2: of its pictures, else of the display they were made on."""
+    light = frame.side_data.get("CONTENT_LIGHT_LEVEL")
+    brightest = struct.unpack("=I", bytes(light)[:4])[0] if light is not None else 0
+    display = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    if not brightest and display is not None:
+        numerator, denominator, _, known = struct.unpack("=4i", bytes(display)[72:88])
+        brightest = numerator / denominator if known and denominator else 0
+    return float(min(10_000, max(WHITE, brightest))) if brightest else USUAL_PEAK
 
 
 def video_stream(container: Any, path: Path) -> Any:
@@ -206,7 +183,7 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> VideoInfo:
         bits=max(c.bits for c in frame.format.components) if frame.format.components else 8,
         alpha=any(c.is_alpha for c in frame.format.components),
         matrix=matrix or ("bt709" if height >= 720 or width >= 1280 else "bt601"),
-        full_range=frame.color_range == 2 or frame.format.name.startswith(("yuvj", "gray")),
+        full_range=_is_full(frame),
         tagged=matrix is not None or frame.format.is_rgb,
         primaries=frame.color_primaries,
         transfer=frame.color_trc,
@@ -217,6 +194,13 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> VideoInfo:
         subtitles=len(container.streams.subtitles),
         container=container.format.name,
         codec=stream.codec_context.name,
+    )
+
+
+def _is_full(frame: Any) -> bool:
+    """Whether the range is full: as tagged, else by custom for grey and for old JPEG formats."""
+    return frame.color_range == 2 or (
+        frame.color_range != 1 and frame.format.name.startswith(("yuvj", "gray"))
     )
 
 

@@ -6,7 +6,9 @@ from gantool.media.clip import write_clip
 from gantool.media.decode import Frame, read_frames
 from gantool.media.encode import VideoWriter
 from gantool.media.encoders import writable_suffixes
-from gantool.media.probe import VideoInfo, probe
+from gantool.media.info import VideoInfo
+from gantool.media.probe import probe
+from gantool.media.trial import try_encoder
 
 __all__ = [
     "Frame",
@@ -14,6 +16,7 @@ __all__ = [
     "VideoWriter",
     "probe",
     "read_frames",
+    "try_encoder",
     "writable_suffixes",
     "write_clip",
 ]

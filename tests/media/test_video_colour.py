@@ -12,10 +12,12 @@ from video_makers import (
     PICTURE,
     X264,
     colour_clip,
+    encode_planes,
     ffmpeg,
     make_clip,
     patches,
     rewrite,
+    rgb_to_yuv,
     yuv_to_rgb,
 )
 
@@ -66,13 +68,69 @@ def test_output_is_bt709_and_says_so(tmp_path: Path, matrix: str, full: bool, pi
     assert worst(*centres) <= 2
 
 
-def test_ten_bits_are_read_right_and_announced(tmp_path: Path) -> None:
-    source = colour_clip(tmp_path / "ten.mp4", "bt709", full=False, tagged=True, bits=10)
-    info, frames, warnings = rewrite(source, tmp_path / "ten.out.mp4")
-    assert info.bits == 10
-    assert len(warnings) == 1
-    assert "10-bit" in warnings[0]
-    assert worst(frames[0].rgb, patches()) <= 2
+def ten_bit_clip(path: Path, matrix: str, *, full: bool) -> tuple[Path, np.ndarray]:
+    """Five lossless frames of a gradient with 1024 steps, and what they are in RGB, 0..1, by the formulas."""
+    ramp = np.linspace(0, 1, 1024).reshape(16, 64)
+    rgb = np.stack([ramp, ramp[::-1], ramp[:, ::-1] * 0.5 + 0.25], -1)
+    yuv = rgb_to_yuv(rgb * 255, matrix, full, 10)
+    encode_planes(path, yuv, matrix, full=full)
+    return path, yuv_to_rgb(yuv, matrix, full, 10) / 255
+
+
+@pytest.mark.parametrize(("matrix", "full"), TAGGED)
+def test_ten_bits_are_read_to_their_last_step(tmp_path: Path, matrix: str, full: bool) -> None:
+    source, truth = ten_bit_clip(tmp_path / "ten.mp4", matrix, full=full)
+    info = probe(source)
+    assert info.bits == 10 and info.deep
+    deep = next(iter(read_frames(source, info, deep=True))).rgb
+    assert deep.dtype == np.uint16 and deep.flags["C_CONTIGUOUS"]
+    assert np.abs(deep - truth * 65535).max() <= 1  # half a step of 16 bits, and the float's own rounding
+    shallow = next(iter(read_frames(source, info))).rgb
+    assert shallow.dtype == np.uint8
+    assert worst(shallow, truth * 255) <= 0.51
+
+
+@pytest.mark.parametrize(("matrix", "full"), TAGGED)
+def test_ten_bits_are_written_to_their_last_step(tmp_path: Path, matrix: str, full: bool) -> None:
+    source, truth = ten_bit_clip(tmp_path / "ten.mp4", matrix, full=full)
+    target = tmp_path / "ten.out.mkv"
+    _, _, warnings = rewrite(source, target, codec="ffv1", deep=True)
+    assert warnings == []
+    info = probe(target)
+    assert (info.pix_fmt, info.bits, info.full_range) == ("yuv444p10le", 10, False)
+    again = next(iter(read_frames(target, deep=True))).rgb
+    # Y, Cb and Cr were rounded once: half a step each, weighted as they go into blue.
+    assert np.abs(again - truth * 65535).max() <= 65535 * (0.5 / 876 + 1.86 * 0.5 / 896) + 1
+
+
+FOLLOWED = [  # source, container, output, in a warning
+    ("yuv420p", ".mp4", "yuv420p", ""),
+    ("yuv422p", ".mkv", "yuv422p", ""),
+    ("yuv444p", ".webm", "yuv444p", ""),
+    ("yuv420p10le", ".mp4", "yuv420p10le", ""),
+    ("yuv422p10le", ".mkv", "yuv422p10le", ""),
+    ("yuv420p10le", ".webm", "yuv420p", "10 bits"),
+]
+
+
+@pytest.mark.parametrize(("source", "suffix", "expected", "named"), FOLLOWED)
+def test_the_pixel_format_follows_the_source(
+    tmp_path: Path, source: str, suffix: str, expected: str, named: str
+) -> None:
+    path = make_clip(tmp_path / "source.mkv", "-pix_fmt", source, "-frames:v", "2", sound=False)
+    _, _, warnings = rewrite(path, tmp_path / f"out{suffix}")
+    assert probe(tmp_path / f"out{suffix}").pix_fmt == expected
+    assert [named in warning and expected in warning for warning in warnings] == [True] * bool(named)
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt"), [("ffv1", "bgr0"), ("ffv1", "gbrp10le"), ("libx264rgb", "rgb24")]
+)
+def test_rgb_can_be_stored_as_it_is(tmp_path: Path, codec: str, pix_fmt: str) -> None:
+    frames = [patches()] * 3
+    write_clip(tmp_path / "rgb.mkv", frames, 25, codec=codec, pix_fmt=pix_fmt, crf=0)
+    info = probe(tmp_path / "rgb.mkv")
+    assert worst(next(iter(read_frames(tmp_path / "rgb.mkv", info))).rgb, patches()) == 0
 
 
 def test_grey_stays_grey(tmp_path: Path) -> None:
@@ -136,7 +194,7 @@ def test_pixel_aspect_that_is_lost_is_named(tmp_path: Path) -> None:
 def test_odd_sides_are_padded_and_announced(tmp_path: Path) -> None:
     source = tmp_path / "odd.mp4"
     write_clip(source, [np.full((47, 63, 3), 90, np.uint8)] * 3, 25, pix_fmt="yuv444p", preset="ultrafast")
-    _, frames, warnings = rewrite(source, tmp_path / "odd.out.mp4")
+    _, frames, warnings = rewrite(source, tmp_path / "odd.out.mp4", pix_fmt="yuv420p")
     assert len(warnings) == 1
     assert "63x47 is padded to 64x48" in warnings[0]
     again = next(iter(read_frames(tmp_path / "odd.out.mp4"))).rgb
@@ -166,7 +224,7 @@ def test_interlaced_video_is_announced(tmp_path: Path) -> None:
     ffmpeg(*PICTURE, *X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1", source)
     info, _, warnings = rewrite(source, tmp_path / "i.out.mp4")
     assert info.interlaced
-    assert any("interlaced" in warning for warning in warnings)
+    assert warnings == ["the video is interlaced; its frames are made whole (--deinterlace off leaves them)"]
 
 
 def test_transparency_is_announced(tmp_path: Path) -> None:

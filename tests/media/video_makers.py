@@ -74,9 +74,11 @@ def assert_same_tracks(source: Path, target: Path, tolerance: float = 1e-6, shif
 def rewrite(source: Path, target: Path, **options: Any) -> tuple[VideoInfo, list[Frame], list[str]]:
     """Copy a video frame by frame; the source's info, its frames, and the warnings."""
     warnings: list[str] = []
-    info = probe(source)
+    reading = {key: options.pop(key) for key in ("deinterlace", "tonemap") if key in options}
+    info = probe(source, **reading)
     part = {key: options[key] for key in ("start", "duration", "keep_partial") if key in options}
-    frames = list(read_frames(source, info, warn=warnings.append, **part))
+    deep = options.pop("deep", False)
+    frames = list(read_frames(source, info, deep=deep, warn=warnings.append, **part))
     options = {"preset": "ultrafast", "warn": warnings.append, **options}
     with VideoWriter(target, info, info.width, info.height, **options) as writer:
         for frame in frames:
@@ -117,14 +119,16 @@ def rgb_to_yuv(rgb: np.ndarray, matrix: str, full: bool, bits: int = 8) -> np.nd
     return np.rint(np.clip(np.stack(planes, -1), 0, 2**bits - 1)).astype(int)
 
 
-def yuv_to_rgb(yuv: np.ndarray, matrix: str, full: bool) -> np.ndarray:
-    """The inverse for 8 bits, in floating point, clipped to 0..255."""
+def yuv_to_rgb(yuv: np.ndarray, matrix: str, full: bool, bits: int = 8) -> np.ndarray:
+    """The inverse, in floating point, clipped to 0..255."""
     kr, kb = yuv_coefficients(matrix)
+    scale = 2 ** (bits - 8)
     luma, u, v = np.moveaxis(yuv.astype(float), -1, 0)
     if full:
-        luma, u, v = luma / 255, (u - 128) / 255, (v - 128) / 255
+        peak = 2**bits - 1
+        luma, u, v = luma / peak, (u - 128 * scale) / peak, (v - 128 * scale) / peak
     else:
-        luma, u, v = (luma - 16) / 219, (u - 128) / 224, (v - 128) / 224
+        luma, u, v = (luma / scale - 16) / 219, (u / scale - 128) / 224, (v / scale - 128) / 224
     red, blue = luma + 2 * (1 - kr) * v, luma + 2 * (1 - kb) * u
     green = (luma - kr * red - kb * blue) / (1 - kr - kb)
     return np.clip(np.stack([red, green, blue], -1) * 255, 0, 255)
@@ -147,17 +151,31 @@ def colour_clip(path: Path, matrix: str, *, full: bool, tagged: bool, bits: int 
     """Five lossless 4:4:4 frames of :func:`patches` in a given matrix and range."""
     rgb = np.kron(patches(), np.ones((scale, scale, 1), dtype=np.uint8))
     yuv = rgb_to_yuv(rgb, matrix, full, bits)
+    return encode_planes(path, yuv, matrix, full=full, tagged=tagged, bits=bits)
+
+
+def encode_planes(
+    path: Path,
+    yuv: np.ndarray,
+    matrix: str,
+    *,
+    full: bool,
+    tagged: bool = True,
+    bits: int = 10,
+    transfer: str | None = None,
+) -> Path:
+    """Five lossless 4:4:4 frames of (H,W,3) integers Y, U, V."""
     pix_fmt = "yuv444p" if bits == 8 else "yuv444p10le"
     planes = np.moveaxis(yuv, -1, 0).astype(np.uint8 if bits == 8 else "<u2")
     raw = path.with_suffix(".yuv")
     raw.write_bytes(planes.tobytes() * 5)
-    primaries, transfer, space = {
+    primaries, usual, space = {
         "bt709": ("bt709", "bt709", "bt709"),
         "bt601": ("smpte170m", "smpte170m", "smpte170m"),
         "bt2020": ("bt2020", "bt2020-10", "bt2020nc"),
     }[matrix]
-    size = f"{rgb.shape[1]}x{rgb.shape[0]}"
-    tags = ("-color_primaries", primaries, "-color_trc", transfer, "-colorspace", space)
+    size = f"{yuv.shape[1]}x{yuv.shape[0]}"
+    tags = ("-color_primaries", primaries, "-color_trc", transfer or usual, "-colorspace", space)
     tags = (*tags, "-color_range", "pc" if full else "tv") if tagged else ()
     source = ("-f", "rawvideo", "-pix_fmt", pix_fmt, "-s", size, "-r", "25", *tags, "-i", raw)
     ffmpeg(*source, "-c:v", "libx264", "-qp", "0", "-preset", "ultrafast", *tags, path)
