@@ -357,7 +357,7 @@ for source in sys.argv[2:]:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path):
-    """90 kB kept of every frame (of 230) would be seen. A process runs a short film twice, then a long one."""
+    """90 kB kept of every frame (of 230) would be seen: a short film twice and a long one in one process."""
     rng = np.random.default_rng(0)
     wide = np.repeat(rng.integers(0, 256, (60, 200, 1), dtype=np.uint8), 3, 2).repeat(4, 0).repeat(4, 1)
     sources = []
