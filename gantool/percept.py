@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from gantool import cache, loading, selection
 from gantool.catalog import Checkpoint, load_catalog
 from gantool.devices import device_class
-from gantool.errors import OutputError, WeightsError
+from gantool.errors import OutputError, UsageError, WeightsError
 
 LAYERS = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_4": 1.0, "relu4_4": 1.0, "relu5_4": 1.0}
 """The layers compared, the last of each block, and their weights; of VGG16, relu3_3 and so on."""
@@ -108,6 +108,21 @@ def load(
         net, row = loading.load(row, path, device, dtype)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return PerceptNet(net, row.name, choice.notice or "")
+
+
+def for_loss(device: torch.device, eye: str, **weights: float) -> PerceptNet | None:
+    """The net of a training's perceptual losses, by their names in the recipe; None if none has a weight.
+
+    Raises UsageError for a net that is named in vain (not "auto"), and as :func:`load` does.
+    """
+    if any(weights.values()):
+        return load(device, model=eye)
+    if eye != "auto":
+        nothing = f"{' and '.join(weights)} {'are' if len(weights) > 1 else 'is'} 0"
+        raise UsageError(
+            f"eye={eye} changes nothing: {nothing}", remedy="Try --set percept=0.2, or leave out eye"
+        )
+    return None
 
 
 def distance(fx: Mapping[str, Tensor], fy: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -95,7 +95,7 @@ def train(request: TrainRequest) -> Path:
         d_model, d_optimizer = training.set_up(fabric, request, critic, d_optimizer)
         ask = training.judge(fabric, d_model, critic)
         parts |= {"critic": critic, "critic_optimizer": d_optimizer}
-    eye = percept.load(fabric.device, model=config.eye) if config.percept or config.style else None
+    eye = percept.for_loss(fabric.device, config.eye, percept=config.percept, style=config.style)
     held = [lab for lab in (colors.held(p, config.crop) for p in kept_out) if lab is not None]
 
     def sample(done: int) -> dict[str, float]:

@@ -71,7 +71,7 @@ def train(request: TrainRequest) -> Path:
     optimizer = torch.optim.AdamW(net.parameters(), config.lr, (0.9, 0.99), weight_decay=config.decay)
     model, optimizer = training.set_up(fabric, request, _Learner(net), optimizer)
     ema.to(fabric.device)
-    eye = percept.load(fabric.device, model=config.eye) if config.percept else None
+    eye = percept.for_loss(fabric.device, config.eye, percept=config.percept)
     held = _held(kept_out, config, spoil)
 
     def sample(done: int) -> dict[str, float]:

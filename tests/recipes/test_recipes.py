@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from gantool.errors import UsageError
 from gantool.loading import load_net, read_state, row_of
 from gantool.recipes import colorize, upscale
 from gantool.training import TrainRequest
@@ -122,6 +123,13 @@ def test_adversarial_schedules_resume_bit_for_bit(schedule, photos, tmp_path):
     fresh = torch.load(tmp_path / "whole/last.ckpt", weights_only=True)["critic"]
     assert all(torch.isfinite(v).all() for v in fresh.values())
     assert (tmp_path / "whole/snapshots").exists() == (schedule == "nogan")
+
+
+def test_a_perceptual_net_without_a_loss_is_refused(photos, tmp_path):
+    settings = SMALL["colorize"] | {"eye": "builtin"}
+    with pytest.raises(UsageError, match="eye=builtin changes nothing: percept and style are 0"):
+        run("colorize", photos, tmp_path / "a", steps=1, settings=settings)
+    assert run("colorize", photos, tmp_path / "b", steps=1, settings=settings | {"style": "1"}).is_file()
 
 
 def test_nogan_plays_in_three_turns():

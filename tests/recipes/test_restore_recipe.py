@@ -60,6 +60,13 @@ def test_a_recipe_that_shrinks_pictures_and_an_odd_crop_are_refused(photos, tmp_
         run(photos, tmp_path / "b", steps=1, settings=SMALL | {"degrade": "rain"})
 
 
+def test_a_perceptual_net_without_a_loss_is_refused(photos, tmp_path):
+    with pytest.raises(UsageError, match="eye=builtin changes nothing: percept is 0"):
+        run(photos, tmp_path / "a", steps=1, settings=SMALL | {"eye": "builtin"})
+    settings = SMALL | {"eye": "builtin", "percept": "0.1"}
+    assert run(photos, tmp_path / "b", steps=1, settings=settings).is_file()
+
+
 def test_a_new_net_changes_nothing_and_fits_any_multiple():
     net = RestoreUNet((4, 8, 12, 16), 1)
     x = torch.rand(2, 3, 16, 48)
