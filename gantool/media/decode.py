@@ -54,13 +54,15 @@ def read_frames(
     threads: int = 0,
     keep_partial: bool = False,
     deep: bool = False,
+    from_pts: int | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[Frame]:
     """Yield the frames of a video in the order of their time, pts strictly rising.
 
     ``start`` and ``duration`` (seconds, from the start of the file) select the frames with
     start <= time < start + duration. ``threads`` is the number of decoder threads, 0 for the library's
-    choice. ``deep`` keeps more than 8 bits where the source has them. ``warn`` receives one sentence for each
+    choice. ``deep`` keeps more than 8 bits where the source has them. ``from_pts`` leaves out frames before
+    that time stamp as read already; it is no error when none is left. ``warn`` receives one sentence for each
     thing that is not as it should be.
 
     Raises InputError for damage (with ``keep_partial``: a warning, and the stream ends before the damage),
@@ -68,8 +70,15 @@ def read_frames(
     """
     path = Path(path)
     info = info or probe(path)
+    if info.numbered:
+        from gantool.media.pictures import read_pictures
+
+        options = {"start": start, "duration": duration, "from_pts": from_pts, "deep": deep}
+        return read_pictures(info, **options, warn=warn or _ignore)
     reader = _Reader(path, info, start, duration, threads, keep_partial, warn or _ignore)
     reader.deep = deep
+    if from_pts is not None:
+        reader.go_on(from_pts)
     return reader.frames()
 
 
@@ -97,13 +106,19 @@ class _Reader:
         self.reached = 0
         self.count = 0
         self.reordered = False
+        self.goes_on = False
+
+    def go_on(self, pts: int) -> None:
+        """Begin with the first frame from ``pts`` on."""
+        self.goes_on = True
+        self.first_pts = pts if self.first_pts is None else max(pts, self.first_pts)
 
     def frames(self) -> Iterator[Frame]:
         if self.info.truncated and not self.keep_partial:
             raise self._damage("the file ends before its last frame")
         self._announce()
         yield from self._selected()
-        if self.count == 0:
+        if self.count == 0 and not self.goes_on:
             if not self.whole:
                 length = f"{self.info.duration:.2f} s long" if self.info.duration else "shorter"
                 raise InputError(
@@ -119,7 +134,7 @@ class _Reader:
         """What was read against what the container promised: exact counts, or lengths within a second."""
         info = self.info
         if info.variable_rate is not None:
-            if info.frames_hint and self.count < info.frames_hint:
+            if info.frames_hint and self.count < info.frames_hint and not self.goes_on:
                 self.warn(f"{self.count} frames were read, the file promised {info.frames_hint}")
         elif info.duration is not None and self.last_pts is not None:
             end = float((self.last_pts - info.start_pts) * info.time_base + 1 / info.fps)

@@ -45,10 +45,11 @@ def output_error(exc: OSError, target: str | os.PathLike[str]) -> OutputError:
 
 
 @contextlib.contextmanager
-def atomic(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def atomic(target: Path, *, overwrite: bool, folder: Path | None = None) -> Iterator[Path]:
     """Yield an empty temporary file beside ``target``; when the body ends well it becomes ``target``.
 
-    The temporary file has a short random hidden name and the target's suffix. On any exception, Ctrl-C
+    The temporary file has a short random hidden name and the target's suffix. It lies in ``folder``, if one
+    is given, which must be on the target's own disk. On any exception, Ctrl-C
     included, it is removed and the target is as it was. A symbolic link as target stays a link; the file
     behind it is replaced. Permissions of a replaced file are kept. Without ``overwrite``, a file that
     appeared at the target while the body ran is left alone and :class:`OutputError` is raised.
@@ -61,7 +62,7 @@ def atomic(target: Path, *, overwrite: bool) -> Iterator[Path]:
     final = _resolve(target)
     mode = _existing_mode(final, target, overwrite)
     suffix = final.suffix if len(os.fsencode(final.suffix)) <= _LONGEST_SUFFIX_BYTES else ""
-    temporary = final.with_name(f".gantool-{secrets.token_hex(4)}{suffix}")
+    temporary = (folder or final.parent) / f".gantool-{secrets.token_hex(4)}{suffix}"
     try:
         try:
             # Not tempfile.mkstemp: that makes private files (0600), an output obeys the umask.
@@ -85,6 +86,17 @@ def atomic(target: Path, *, overwrite: bool) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def settle(temporary: Path, final: Path) -> None:
+    """Give a finished file its name, once its bytes are on the disk; replaces. Raises OSError."""
+    descriptor = os.open(temporary, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(final)
+    _sync_folder(final.parent)
 
 
 def sha256(path: Path) -> str:

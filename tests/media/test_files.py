@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gantool.errors import EncoderError, ExitCode, InputError, OutputError, Stopped
-from gantool.media.files import atomic, output_error, sha256
+from gantool.media.files import atomic, output_error, settle, sha256
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -317,3 +317,26 @@ def test_sha256(tmp_path: Path) -> None:
     assert sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()
     with pytest.raises(FileNotFoundError):
         sha256(tmp_path / "missing")
+
+
+def test_temporary_file_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with atomic(tmp_path / "out.mp4", overwrite=False, folder=folder) as temporary:
+        assert temporary.parent == folder and temporary.suffix == ".mp4"
+        temporary.write_bytes(b"film")
+    assert (tmp_path / "out.mp4").read_bytes() == b"film" and list(folder.iterdir()) == []
+
+
+def test_settle_names_a_file_that_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    new, final = tmp_path / "new", tmp_path / "final"
+    new.write_bytes(b"new")
+    final.write_bytes(b"old")
+    inode = new.stat().st_ino
+    settle(new, final)
+    assert final.read_bytes() == b"new" and not new.exists()
+    assert synced == [inode, tmp_path.stat().st_ino]
+    with pytest.raises(FileNotFoundError):
+        settle(new, final)
