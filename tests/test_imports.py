@@ -48,6 +48,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors", "percept"], (2, TOOLS)),
     **dict.fromkeys(["legacy", "pool", "upscalers", "colorizers", "interpolation", "anatomy"], (2, TOOLS)),
     **dict.fromkeys(["layouts", "datacheck"], (2, ARRAYS | {"PIL"})),
+    "workfolder": (2, TOOLS),
     "board": (2, TOOLS),
     **dict.fromkeys(["pipelines", "superres", "colors"], (3, TOOLS)),
     "settings": (1, set()),
@@ -55,6 +56,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "colors": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
     **dict.fromkeys(["engine", "inference", "passes", "preview", "recipes"], (4, TOOLS)),
+    **dict.fromkeys(["segments", "segmenting"], (4, TOOLS)),
     **dict.fromkeys(
         ["commands", "cli", "__init__", "__main__"], (5, TOOLS | {"typer", "av", "imageio_ffmpeg"})
     ),
