@@ -17,9 +17,21 @@ from typing import Annotated, Any
 
 import typer
 
-from gantool.commands import colorize, degrade, doctor, export, models, train, translate, upscale
+from gantool.commands import (
+    chain,
+    colorize,
+    degrade,
+    doctor,
+    evaluate,
+    export,
+    models,
+    train,
+    translate,
+    upscale,
+)
 from gantool.commands.help_page import Command, Group, dress
 from gantool.commands.options import examples
+from gantool.commands.session import Request
 from gantool.console import Console, protected_stdout
 from gantool.errors import DeviceError, ExitCode, GantoolError, Stopped, UsageError
 
@@ -38,11 +50,13 @@ for _name, _module in (
     ("colorize", colorize),
     ("translate", translate),
     ("upscale", upscale),
+    ("chain", chain),
     ("train", train),
     ("degrade", degrade),
     ("export", export),
 ):
     app.command(_name, cls=Command, epilog=_module.EXAMPLES)(_module.command)
+app.add_typer(dress(evaluate.app), name="eval", cls=Group)
 app.add_typer(dress(models.app), name="models", cls=Group)
 app.command("doctor", cls=Command, epilog=doctor.EXAMPLES)(doctor.command)
 
@@ -174,14 +188,18 @@ def _invoke(argv: list[str], console: Console) -> int:
     """Parse, run the command, and turn whatever comes out of it into an exit code."""
     try:
         command = typer.main.get_command(app)
-        code = command.main(args=argv, prog_name="gantool", standalone_mode=False, obj=console)
+        answer = command.main(args=argv, prog_name="gantool", standalone_mode=False, obj=console)
+        if isinstance(answer, Request):
+            from gantool.commands import batch
+
+            batch.run(answer, console)
     except Exception as error:
         known = _as_known(error)
         if console.verbose:
             console.traceback(error)
         console.error(known or error)
         return int(known.code if known else ExitCode.BUG)
-    return code if isinstance(code, int) else int(ExitCode.OK)
+    return answer if isinstance(answer, int) else int(ExitCode.OK)
 
 
 def _as_known(error: Exception) -> GantoolError | None:

@@ -90,6 +90,13 @@ def _opaque(picture: Picture) -> np.ndarray:
     return np.where(hidden, np.rint(spread).clip(0, peak).astype(picture.rgb.dtype), picture.rgb)
 
 
+def output_size(steps: Iterable[Step], height: int, width: int) -> tuple[int, int]:
+    """(height, width) of what steps make of a picture of that size."""
+    for step in steps:
+        height, width = step.pipeline.output_size(height, width)
+    return height, width
+
+
 def run_video(
     info: VideoInfo,
     target: Path,
@@ -134,9 +141,7 @@ def run_video(
     if progress is not None:
         progress.total(expected_frames(info, start, duration))
     passes = [Pass(step, note) for step in steps]
-    height, width = info.height, info.width
-    for each in passes:
-        height, width = each.output_size(height, width)
+    height, width = output_size(steps, info.height, info.width)
 
     def write(frames: Iterator[Frame]) -> None:
         options = {

@@ -12,7 +12,8 @@ from cli_kit import call, colorizer, film, photo, translator, upscaler
 
 from gantool.errors import ExitCode
 
-COMMANDS = ["", "colorize", "translate", "upscale", "train", "degrade", "export", "doctor", "models"]
+COMMANDS = ["", "colorize", "translate", "upscale", "chain", "train", "degrade", "export", "doctor", "models"]
+EVAL = ["eval", "eval pair", "eval set", "eval video"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 
 
@@ -47,6 +48,12 @@ def album(tmp_path_factory):
     film(folder / "film.mp4", frames=3, sound=True)
     for name in ("album/a.jpg", "album/deep/b.png", "scans/c.png", "city.jpg", "horses/far/d.png"):
         photo(folder / name)
+    film(folder / "color.mp4", frames=3, sound=True)
+    for name in ("result.png", "original.png"):
+        photo(folder / name, gray=False)
+    for number in range(2):
+        photo(folder / f"results/{number}.png", 200, 200, gray=False)
+        photo(folder / f"originals/{number}.jpg", 200, 200, gray=False)
     for number in range(6):
         photo(folder / f"photos/{number}.png", 240, 200, gray=False)
     for side in ("A", "B"):
@@ -89,7 +96,9 @@ def here(album, tmp_path, monkeypatch):
     return work
 
 
-@pytest.mark.parametrize("line", [line for command in COMMANDS for line in dict.fromkeys(examples(command))])
+@pytest.mark.parametrize(
+    "line", [line for command in COMMANDS + EVAL for line in dict.fromkeys(examples(command))]
+)
 def test_example(here, capfd, line):
     words = shlex.split(line)
     assert words[0] == "gantool"
@@ -105,7 +114,7 @@ def test_example(here, capfd, line):
         wanted |= set(ExitCode)  # tells the truth about this machine, whatever that is
     done = call(capfd, *words[1:])
     assert done.code in wanted, done.err
-    if words[1] in ("colorize", "translate", "upscale", "degrade", "export"):
+    if words[1] in ("colorize", "translate", "upscale", "chain", "degrade", "export"):
         assert done.out and all(Path(result).is_file() for result in done.out.splitlines())
 
 

@@ -22,7 +22,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "catalog": (1, set()),
     "plan": (1, set()),
     "sniff": (1, set()),
-    **dict.fromkeys(["hints", "container"], (1, set())),
+    **dict.fromkeys(["hints", "container", "numbered"], (1, set())),
     "models": (1, TORCH),
     "ops": (1, TORCH | ARRAYS),
     "losses": (1, TORCH | ARRAYS),
@@ -55,6 +55,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "export": (3, TOOLS | {"onnx", "onnxscript", "onnxruntime"}),
     "colors": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
+    "evaluation": (4, TOOLS | {"torchmetrics"}),
     **dict.fromkeys(["engine", "inference", "passes", "preview", "recipes"], (4, TOOLS)),
     **dict.fromkeys(["segments", "segmenting"], (4, TOOLS)),
     **dict.fromkeys(
@@ -186,13 +187,15 @@ def bare(depth: int) -> set[str]:
     """What an empty Typer app loads for its help (depth 0) or for that of its command (1)."""
     return packages(EMPTY_APP.replace("{words}", repr([*["command"] * depth, "--help"])))
 
-
+COMMANDS = ["", "colorize", "translate", "upscale", "chain", "train", "degrade", "export", "doctor"]
+COMMANDS += ["models", "eval"]
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub"}
-COMMANDS = ["", "colorize", "translate", "upscale", "train", "degrade", "export", "doctor", "models"]
+COMMANDS = ["", "colorize", "translate", "upscale", "train", "degrade", "export", "doctor", "models", "eval"]
+EVAL = ["eval pair", "eval set", "eval video"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 
 
-@pytest.mark.parametrize("command", COMMANDS + MODELS)
+@pytest.mark.parametrize("command", COMMANDS + MODELS + EVAL)
 def test_help_loads_no_more_than_an_empty_app(command):
     loaded = packages(GANTOOL.format(words=[*command.split(), "--help"]))
     assert not loaded - bare(min(1, len(command.split()))) - {"gantool"}

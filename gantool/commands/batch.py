@@ -30,11 +30,11 @@ def run(request: Request, console: Console) -> None:
     if not plan.jobs and not request.files.dry_run:
         return
     _try_encoders(plan, request)
-    session = Session(request, console)
+    sessions = [Session(step, console) for step in request.steps or (request,)]
     if request.files.dry_run:
-        _print_plan(plan, request, session, console)
+        _print_plan(plan, request, sessions, console)
         return
-    runner = Runner(request, session, console)
+    runner = Runner(request, sessions, console)
     carry_out(plan, runner.run, console, task=request.task, fail_fast=request.files.fail_fast)
 
 
@@ -100,9 +100,10 @@ def _check_stdout(plan: Plan, console: Console) -> None:
         raise UsageError("standard output is a terminal", remedy="Give -o a file, or redirect it")
 
 
-def _print_plan(plan: Plan, request: Request, session: Session, console: Console) -> None:
+def _print_plan(plan: Plan, request: Request, sessions: list[Session], console: Console) -> None:
     from gantool.hub import describe_size
 
+    models = " + ".join(session.model for session in sessions)
     for job in plan.jobs:
         source, target = str(job.source or "-"), str(job.target or "-")
         record = {
@@ -110,15 +111,16 @@ def _print_plan(plan: Plan, request: Request, session: Session, console: Console
             "output": target,
             "task": request.task,
             "kind": job.kind,
-            "model": session.model,
-            "download_bytes": session.to_download,
+            "model": models,
+            "download_bytes": sum(session.to_download for session in sessions),
         }
         console.result(f"{source} -> {target}", record)
     if not console.json:
         for path in plan.skipped:
             console.print(f"{path} exists and stays")
-        size = describe_size(session.to_download) if session.choice.path is None else "nothing"
-        console.print(f"model {session.model}, {size} to download")
+        for session in sessions:
+            size = describe_size(session.to_download) if session.choice.path is None else "nothing"
+            console.print(f"model {session.model}, {size} to download")
 
 
 def _run_all(

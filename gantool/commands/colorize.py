@@ -20,6 +20,7 @@ from gantool.commands.options import (
     option,
     panels,
 )
+from gantool.commands.session import Request
 from gantool.console import Console
 from gantool.errors import UsageError
 
@@ -74,11 +75,8 @@ def command(
     batch: Batch,
     marks: Marks,
     output: Output,
-) -> None:
+) -> Request:
     """Colour black-and-white photos and films. The source's own lightness is kept at full size."""
-    from gantool.commands import batch as runner
-    from gantool.commands.session import Request
-
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
     places = _hints(hints, files, model.model)
@@ -98,8 +96,7 @@ def command(
             reference=palette,
         )
 
-    request = Request("colorize", files, model, quality, video, hardware, batch, marks, build, to_srgb=True)
-    runner.run(request, console)
+    return Request("colorize", files, model, quality, video, hardware, batch, marks, build, to_srgb=True)
 
 
 def _hints(path: Path | None, files: Files, model: str) -> tuple[Hint, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,24 +21,25 @@ if TYPE_CHECKING:
     from gantool.media.image import Picture
     from gantool.media.provenance import Provenance
     from gantool.media.video import VideoInfo
-    from gantool.pipelines import Pipeline
 
 Record = dict[str, Any]
 
 
 class Runner:
-    """Runs the jobs of one request with one model."""
+    """Runs the jobs of one request with one model, or with one for each of its steps."""
 
-    def __init__(self, request: Request, session: Session, console: Console) -> None:
+    def __init__(self, request: Request, sessions: Sequence[Session], console: Console) -> None:
         self._request = request
-        self._session = session
+        self._sessions = sessions
+        self._model = " + ".join(session.model for session in sessions)
         self._console = console
         self._warnings: list[str] = []
 
     def run(self, job: Job) -> Record:
         """Do one job and tell what was done. Raises GantoolError; then nothing bears the target's name."""
         self._warnings = []
-        self._session.warn = self._warner(job)
+        for session in self._sessions:
+            session.warn = self._warner(job)
         began = time.monotonic()
         if job.kind == "image":
             facts = self._picture(job)
@@ -50,12 +51,12 @@ class Runner:
             "source": "-" if job.source is None else str(job.source),
             "output": "-" if job.target is None else str(job.target),
             "task": self._request.task,
-            "model": self._session.model,
+            "model": self._model,
             "kind": job.kind,
             **facts,
             "seconds": round(time.monotonic() - began, 3),
-            "device": str(self._session.device),
-            "precision": self._session.precision,
+            "device": str(self._sessions[0].device),
+            "precision": " + ".join(dict.fromkeys(session.precision for session in self._sessions)),
             "warnings": self._warnings,
         }
 
@@ -79,13 +80,15 @@ class Runner:
         image.check_target(suffix, alpha=picture.transparent, bits=picture.bits)
         stages: dict[str, float] = {}
         with self._console.task(_label(job), unit="image"):
-            pipeline = self._session.pipeline()
-            height, width = pipeline.output_size(picture.height, picture.width)
+            steps = self._steps()
+            height, width = engine.output_size(steps, picture.height, picture.width)
             image.check_target(
                 suffix, alpha=picture.transparent, bits=picture.bits, width=width, height=height
             )
             with _timed(stages, "run"):
-                result = engine.run_picture(picture, pipeline, strength=self._request.quality.strength)
+                result = picture
+                for step in steps:
+                    result = engine.run_picture(result, step.pipeline, strength=step.strength)
             with _timed(stages, "write"):
                 self._write_picture(job, result, suffix)
         if self._request.video.preview:
@@ -102,7 +105,7 @@ class Runner:
         info, target = self._probed(job), _named(job)
         start, duration = self._span(info)
         try_encoder(target, self._request.video, info)
-        pipeline = self._session.pipeline()
+        steps = self._steps()
         with (
             self._console.task(_label(job)) as progress,
             folder_of(target),
@@ -111,7 +114,7 @@ class Runner:
             report = engine.run_video(
                 info,
                 temporary,
-                [self._step(pipeline)],
+                steps,
                 writer=self._writer(),
                 start=start,
                 duration=duration,
@@ -120,7 +123,7 @@ class Runner:
                 progress=progress,
                 warn=self._warner(job),
             )
-            height, width = pipeline.output_size(info.height, info.width)
+            height, width = engine.output_size(steps, info.height, info.width)
             with contextlib.suppress(InputError):  # the encoder may have padded odd sides
                 written = probe(temporary)
                 height, width = written.height, written.width
@@ -132,11 +135,11 @@ class Runner:
 
         info, target = self._probed(job), _named(job)
         start, duration = self._span(info)
-        pipeline = self._session.pipeline()
+        (step,) = self._steps()
         with self._console.task(f"preview {_label(job)}"):
             made = preview(
                 info,
-                self._step(pipeline),
+                step,
                 writer=self._writer(),
                 start=start,
                 duration=duration,
@@ -176,15 +179,9 @@ class Runner:
             raise UsageError(what, info.path, "Give an earlier one")
         return start, duration
 
-    def _step(self, pipeline: Pipeline) -> engine.Step:
-        from gantool import engine
-
-        strength = self._request.quality.strength
-        return engine.Step(pipeline, self._temporal(), self._batch_size, strength)
-
-    @property
-    def _batch_size(self) -> int:
-        return self._request.batch.batch_size or self._request.batch_size
+    def _steps(self) -> list[engine.Step]:
+        """What is done to every frame; fetches and loads models on the first call."""
+        return [_step(session) for session in self._sessions]
 
     def _writer(self) -> dict[str, Any]:
         """Options of ``VideoWriter``."""
@@ -192,21 +189,13 @@ class Runner:
         names = ("codec", "crf", "preset", "pix_fmt", "audio", "subtitles")
         return {name: getattr(video, name) for name in names} | {"provenance": self._provenance()}
 
-    def _temporal(self) -> Any:
-        from gantool.temporal import TemporalOptions
-
-        options = self._request.video
-        if (options.temporal or self._request.temporal) == "off":
-            return None
-        return TemporalOptions(mode="online", strength=options.temporal_strength, flow=options.flow)
-
     def _provenance(self) -> Provenance | None:
         from gantool import __version__
         from gantool.media.provenance import Provenance
 
         if not self._request.marks.metadata:
             return None
-        return Provenance(self._request.task, self._session.model, __version__)
+        return Provenance(self._request.task, self._model, __version__)
 
     def _write_picture(self, job: Job, picture: Picture, suffix: str) -> None:
         from gantool.media import files, image
@@ -237,6 +226,19 @@ def try_encoder(target: Path, options: Video, info: VideoInfo | None = None) -> 
 
     words = {name: getattr(options, name) for name in ("codec", "crf", "preset", "pix_fmt")}
     video.try_encoder(target, info, **words)
+
+
+def _step(session: Session) -> engine.Step:
+    """A session's pipeline with the options of its request."""
+    from gantool import engine
+    from gantool.temporal import TemporalOptions
+
+    request, options = session.request, session.request.video
+    temporal = None
+    if (options.temporal or request.temporal) != "off":
+        temporal = TemporalOptions(mode="online", strength=options.temporal_strength, flow=options.flow)
+    size = request.batch.batch_size or request.batch_size
+    return engine.Step(session.pipeline(), temporal, size, request.quality.strength)
 
 
 @contextlib.contextmanager

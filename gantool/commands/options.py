@@ -35,6 +35,10 @@ _output = functools.partial(option, "Output")
 QUALITY = _quality("--quality", metavar="1..100", min=1, max=100, help="Of JPEG, WebP and AVIF files.")
 MAX_PIXELS = _quality("--max-pixels", metavar="N", min=1, help="Refuse images that have more pixels.")
 
+RECURSIVE = _files("-r", "--recursive", help="Look into the folders of folders.")
+OVERWRITE = _files("--overwrite", help="Replace outputs that exist.")
+DEVICE = _hardware("--device", metavar="NAME", help="auto (GANTOOL_DEVICE if set), cpu, cuda, cuda:1 or mps.")
+
 Inputs = typer.Argument(
     metavar="INPUT...",
     help="Images, videos or folders; - reads one image from standard input.",
@@ -58,12 +62,12 @@ class Files:
             "Without it, results go beside their inputs.",
         ),
     ] = None
-    recursive: Annotated[bool, _files("-r", "--recursive", help="Look into the folders of folders.")] = False
+    recursive: Annotated[bool, RECURSIVE] = False
     from_file: Annotated[
         Path | None,
         _files("--from-file", metavar="LIST", help="Take more inputs from a text file, one per line."),
     ] = None
-    overwrite: Annotated[bool, _files("--overwrite", help="Replace outputs that exist.")] = False
+    overwrite: Annotated[bool, OVERWRITE] = False
     skip_existing: Annotated[
         bool, _files("--skip-existing", help="Leave out inputs whose output exists.")
     ] = False
@@ -183,10 +187,7 @@ class Video:
 class Hardware:
     """Where it runs."""
 
-    device: Annotated[
-        str,
-        _hardware("--device", metavar="NAME", help="auto (GANTOOL_DEVICE if set), cpu, cuda, cuda:1 or mps."),
-    ] = "auto"
+    device: Annotated[str, DEVICE] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         _hardware("--precision", metavar="NAME", help="auto, fp32, bf16 or fp16."),
@@ -239,7 +240,7 @@ class Output:
     ] = 0
 
 
-def panels(command: Callable[..., None]) -> Callable[..., None]:
+def panels(command: Callable[..., Any]) -> Callable[..., Any]:
     """Spread a command's dataclass parameters out into options, in the order of its signature."""
     hints = typing.get_type_hints(command, include_extras=True)
     bundles: dict[str, Any] = {}
@@ -261,11 +262,11 @@ def panels(command: Callable[..., None]) -> Callable[..., None]:
                 )
             )
 
-    def spread_command(**values: Any) -> None:
+    def spread_command(**values: Any) -> Any:
         for name, kind in bundles.items():
             fields = [field.name for field in dataclasses.fields(kind)]
             values[name] = kind(**{field: values.pop(field) for field in fields})
-        command(**values)
+        return command(**values)
 
     spread_command.__name__ = command.__name__
     spread_command.__doc__ = command.__doc__

@@ -26,6 +26,7 @@ class Request:
     ``build``: (net, row, device=, dtype=, warn=) -> Pipeline. ``scale``: output scale asked for, by which
     ``--model auto`` chooses among upscalers. ``temporal``, ``batch_size``: the command's own defaults.
     ``to_srgb``: pictures are brought to sRGB first, because the task makes colours of its own.
+    ``steps``: what is done one after the other instead, each a request of its own whose files do not count.
     ``between``: the two models of ``--interpolate`` instead of ``model``, and ``mix`` how near to the second.
     """
 
@@ -44,6 +45,7 @@ class Request:
     batch_size: int = 4
     between: tuple[str, str] | None = None
     mix: float = 0.0
+    steps: tuple[Request, ...] = ()
 
 
 class Session:
@@ -59,7 +61,7 @@ class Session:
         from gantool import devices
 
         console.check()  # a signal may have been lost in the imports, which take a second
-        self._request = request
+        self.request = request
         self._console = console
         self._pipeline: Pipeline | None = None
         # Who hears what the pipeline has to say; each job sets its own.
@@ -76,7 +78,7 @@ class Session:
         from gantool import devices, selection
         from gantool.catalog import load_catalog
 
-        request, catalog = self._request, load_catalog()
+        request, catalog = self.request, load_catalog()
         kind = devices.device_class(self.device)
         if request.between is None:
             spec = request.model.model
@@ -102,7 +104,7 @@ class Session:
         between = self._between
         choices = [self.choice] if between is None else [between.first, between.second]
         for choice in choices:
-            if choice.path is None and not self._request.model.accept_license:
+            if choice.path is None and not self.request.model.accept_license:
                 hub.check_licence(choice.row)
 
     @property
@@ -150,9 +152,9 @@ class Session:
             else:
                 row = self.choice.row
                 net, row = loading.load(row, self.choice.path or self._fetch(row), self.device, dtype)
-            return self._request.build(net, row, device=self.device, dtype=dtype, warn=warn)
+            return self.request.build(net, row, device=self.device, dtype=dtype, warn=warn)
 
-        torch.set_num_threads(self._request.hardware.threads or devices.cpu_threads())
+        torch.set_num_threads(self.request.hardware.threads or devices.cpu_threads())
         pipeline = built(self.dtype)
         self._console.debug(f"{pipeline.model} on {self.device} in {self.precision}")
         if self.dtype == torch.float32:
@@ -163,7 +165,7 @@ class Session:
         from gantool import hub
 
         with self._console.task(f"fetch {row.name}", row.bytes or None, unit="byte") as progress:
-            accept = self._request.model.accept_license
+            accept = self.request.model.accept_license
             return hub.fetch(row, accept_license=accept, progress=progress)
 
 

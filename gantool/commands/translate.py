@@ -19,6 +19,7 @@ from gantool.commands.options import (
     option,
     panels,
 )
+from gantool.commands.session import Request
 from gantool.console import Console
 
 EXAMPLES = examples(
@@ -60,7 +61,7 @@ def command(
     ] = None,
     marks: Marks,
     output: Output,
-) -> None:
+) -> Request:
     """Mend old photos and films, or turn pictures into others of the same size, with a net trained for it.
 
     The built-in net takes away scratches, dust and grain, and gives back the contrast that has faded.
@@ -69,9 +70,6 @@ def command(
     of pytorch-CycleGAN-and-pix2pix, GAN Compression, the HugGAN sprint (pix2pix), AnimeGANv2, StarGAN and
     DPED.
     """
-    from gantool.commands import batch as runner
-    from gantool.commands.session import Request
-
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
 
@@ -82,7 +80,7 @@ def command(
 
         return translate.build(net, row, device=device, dtype=dtype, tile_px=tile_px, to=labels, warn=warn)
 
-    request = Request(
+    return Request(
         "translate",
         files,
         model,
@@ -95,4 +93,3 @@ def command(
         to_srgb=True,
         batch_size=1,
     )
-    runner.run(request, console)

@@ -20,6 +20,7 @@ from gantool.commands.options import (
     option,
     panels,
 )
+from gantool.commands.session import Request
 from gantool.console import Console
 from gantool.errors import UsageError
 
@@ -101,11 +102,8 @@ def command(
     ] = None,
     marks: Marks,
     output: Output,
-) -> None:
+) -> Request:
     """Make photos and films larger, with detail that a plain enlargement lacks."""
-    from gantool.commands import batch as runner
-    from gantool.commands.session import Request
-
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
     if scale is not None and (width is not None or height is not None):
@@ -132,7 +130,7 @@ def command(
             warn=warn,
         )
 
-    request = Request(
+    return Request(
         "upscale",
         files,
         model,
@@ -148,7 +146,6 @@ def command(
         between=interpolate,
         mix=0.8 if mix is None else mix,
     )
-    runner.run(request, console)
 
 
 def _denoising(
