@@ -175,7 +175,7 @@ def run_video(
     Args:
         temporal, flow: as ``--temporal`` and ``--flow``; None is online, but off for upscale.
         start, duration: the part of the source to do, in seconds.
-        deinterlace, tonemap: make interlaced frames whole; bring HDR to standard range instead of refusing it.
+        deinterlace, tonemap: make interlaced frames whole; bring HDR to standard range, not refuse it.
         overwrite: replace an existing target; otherwise it is refused and left as it is.
         encoder: options of ``gantool.media.video.VideoWriter``: crf, codec, preset, pix_fmt, audio, ...
         warn: told each sentence of the report's warnings as it comes up.

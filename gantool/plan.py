@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gantool import numbered
 from gantool.errors import InputError, OutputError, UsageError
-from gantool.sniff import Kind, kind_of, kind_of_suffix
+from gantool.sniff import IMAGE_SUFFIXES, Kind, kind_of, kind_of_suffix
 
 IMAGE_OUTPUTS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".avif")
 VIDEO_OUTPUTS = (".mp4", ".mov", ".mkv", ".webm", ".m4v", ".gif")
@@ -25,7 +26,10 @@ _NAME_BYTES_MAX = 255
 
 @dataclass(frozen=True)
 class Job:
-    """One input and its output. ``source`` None is standard input, ``target`` None standard output."""
+    """One input and its output. ``source`` None is standard input, ``target`` None standard output.
+
+    A video's source and target may be patterns for numbered pictures (``frames/%05d.png``).
+    """
 
     source: Path | None
     target: Path | None
@@ -51,9 +55,12 @@ SuffixFor = Callable[[Kind, str], str]
 
 
 def output_suffix(kind: Kind, suffix: str) -> str:
-    """The default output suffix: the input's own where gantool writes it, else one that loses nothing."""
+    """The default output suffix: the input's own where gantool writes it, else one that loses nothing.
+
+    A video with an image's suffix stands for numbered pictures.
+    """
     suffix = suffix.lower()
-    if kind == "image":
+    if kind == "image" or suffix in IMAGE_SUFFIXES:
         return suffix if suffix in IMAGE_OUTPUTS else ".png"
     if suffix in VIDEO_OUTPUTS:
         return suffix
@@ -71,11 +78,13 @@ def make_plan(
     skip_existing: bool = False,
     suffix_for: SuffixFor | None = None,
     keep_names: bool = False,
+    stdin_kind: Kind = "image",
+    films_to_stdout: bool = False,
 ) -> Plan:
     """Resolve inputs and outputs into jobs.
 
     Args:
-        inputs: files, folders or ``-`` (one image from standard input).
+        inputs: files, folders, patterns for numbered pictures, or ``-`` for standard input.
         task: the command's word; stands in default output names and in ``{task}``.
         output: ``-o``: a file, a folder, ``-`` for standard output, None for beside the input, or a template
             with ``{dir} {rel} {name} {stem} {task} {ext}``.
@@ -85,6 +94,8 @@ def make_plan(
         skip_existing: inputs whose output exists are left out.
         suffix_for: (kind, input suffix) -> output suffix; :func:`output_suffix` by default.
         keep_names: in a folder, outputs are named as their inputs, without the task's word.
+        stdin_kind: what standard input holds.
+        films_to_stdout: whether a video may go to standard output.
 
     Raises:
         UsageError: contradictory request, or two inputs for one output.
@@ -96,17 +107,19 @@ def make_plan(
     named = [os.fspath(name) for name in inputs] + (_listed(from_file) if from_file else [])
     if not named:
         raise UsageError("no input", from_file, "Name files or folders, or - for standard input")
-    sources, from_folder = _collect(named, task, recursive, output)
+    sources, from_folder = _collect(named, task, recursive, output, stdin_kind)
     suffix_for = suffix_for or output_suffix
     one = len(sources) == 1 and not from_folder
     mark = "" if keep_names else f".{task}"
     jobs = [Job(s.path, _target(s, task, output, one, suffix_for, mark), s.kind) for s in sources]
+    if not films_to_stdout and any(job.target is None and job.kind == "video" for job in jobs):
+        raise UsageError("only one image can go to standard output", remedy="Give -o a file or a folder")
     jobs = _without_repeats(jobs, task)
     _check_collisions(jobs)
     skipped: list[Path] = []
     if skip_existing:
-        skipped = [job.target for job in jobs if job.target is not None and _is(job.target, Path.is_file)]
-        jobs = [job for job in jobs if job.target is None or not _is(job.target, Path.is_file)]
+        skipped = [job.target for job in jobs if job.target is not None and _is_there(job.target)]
+        jobs = [job for job in jobs if job.target is None or not _is_there(job.target)]
     _check_targets(jobs, overwrite)
     return Plan(tuple(jobs), tuple(skipped))
 
@@ -121,7 +134,7 @@ def _listed(list_file: Path) -> list[str]:
 
 
 def _collect(
-    named: Iterable[str], task: str, recursive: bool, output: str | None
+    named: Iterable[str], task: str, recursive: bool, output: str | None, stdin_kind: Kind
 ) -> tuple[list[_Source], bool]:
     """All sources in the order given, folders sorted; and whether a folder was among them."""
     sources: list[_Source] = []
@@ -129,7 +142,9 @@ def _collect(
     for name in named:
         path = Path(name)
         if name == "-":
-            sources.append(_Source(None, "image"))
+            sources.append(_Source(None, stdin_kind))
+        elif numbered.is_numbered(path):
+            sources.append(_numbered_source(path))
         elif _is_folder(path):
             from_folder = True
             sources.extend(_in_folder(path, task, recursive, output))
@@ -140,6 +155,15 @@ def _collect(
     if any(s.path is None for s in sources) and len(sources) > 1:
         raise UsageError("standard input cannot be mixed with other inputs", remedy="Give - alone")
     return sources, from_folder
+
+
+def _numbered_source(pattern: Path) -> _Source:
+    try:
+        if numbered.numbers(pattern):
+            return _Source(pattern, "video")
+    except OSError as error:
+        raise InputError(f"cannot read the folder: {error.strerror}", pattern.parent, "Check it") from error
+    raise InputError("there is no picture of that name", pattern, "Check the name and its number of digits")
 
 
 def _is_folder(path: Path) -> bool:
@@ -197,13 +221,17 @@ def _target(
 ) -> Path | None:
     """Where the result of one source goes; ``mark`` stands behind the names of files in a folder."""
     if output is None or output == "-":
-        if output == "-" and (not one or source.kind != "image"):
-            raise UsageError("only one image can go to standard output", remedy="Give -o a file or a folder")
+        if output == "-" and not one:
+            raise UsageError("only one result can go to standard output", remedy="Give -o a file or a folder")
         if output == "-" or source.path is None:
             return None
     stem = "stdin" if source.path is None else source.path.stem
     folder = Path() if source.path is None else source.path.parent
     extension = suffix_for(source.kind, "" if source.path is None else source.path.suffix)
+    if source.kind == "video" and source.path is not None and numbered.is_numbered(source.path):
+        named = extension if output is None or not Path(output).suffix else Path(output).suffix
+        if named.lower() not in IMAGE_OUTPUTS:  # one file of all pictures
+            stem = numbered.plain_stem(source.path)
     if output is None:
         return folder / f"{stem}.{task}{extension}"
     if _is_template(output):
@@ -243,6 +271,13 @@ def _is(path: Path, question: Callable[[Path], bool]) -> bool:
         return False
 
 
+def _is_there(target: Path) -> bool:
+    """Whether a target is a file, or pictures of a pattern."""
+    if numbered.is_numbered(target):
+        return _is(target.parent, Path.is_dir) and bool(numbered.numbers(target))
+    return _is(target, Path.is_file)
+
+
 def _fill(template: str, **fields: object) -> str:
     names = ", ".join(f"{{{field}}}" for field in TEMPLATE_FIELDS)
     try:
@@ -257,10 +292,12 @@ def _fill(template: str, **fields: object) -> str:
 def _check_suffix(target: Path, kind: Kind, suffix_for: SuffixFor) -> None:
     preview = kind == "video" and kind_of_suffix(Path("x" + suffix_for(kind, ".mp4"))) == "image"
     known = IMAGE_OUTPUTS if kind == "image" or preview else VIDEO_OUTPUTS
-    if target.suffix.lower() in known:
+    suffix = target.suffix.lower()
+    if suffix in known or (suffix in IMAGE_OUTPUTS and numbered.is_numbered(target)):
         return
-    if kind == "video" and target.suffix.lower() in IMAGE_OUTPUTS:
-        raise UsageError("a video cannot become one image", target, "Use --preview for a sheet of frames")
+    if kind == "video" and suffix in IMAGE_OUTPUTS:
+        remedy = "Use --preview for a sheet of frames, or number them: %05d.png"
+        raise UsageError("a video cannot become one image", target, remedy)
     what = "an image" if known is IMAGE_OUTPUTS else "a video"
     shown = target.suffix or "no suffix"
     raise OutputError(f"cannot write {what} as {shown}", target, f"Use {', '.join(known)}")
@@ -333,7 +370,7 @@ def _check_targets(jobs: list[Job], overwrite: bool) -> None:
         if len(os.fsencode(target.name)) > _NAME_BYTES_MAX:
             raise OutputError("the output's name is too long", target, "Give a shorter one with -o")
         _check_folder(target)
-    existing = [target for target in targets if os.path.lexists(target)]
+    existing = [target for target in targets if _is_there(target) or os.path.lexists(target)]
     if existing and not overwrite:
         what = (
             "the output exists" if len(existing) == 1 else f"{len(existing)} outputs exist, the first is this"

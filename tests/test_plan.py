@@ -362,3 +362,62 @@ def test_no_two_jobs_share_an_output(tmp_path_factory, files, named, output, rec
         assert not set(targets) & set(sources)
     finally:
         os.chdir(before)
+
+
+def test_numbered_pictures_are_a_film(here):
+    put("in/00001.png", "in/00002.png", "in/other.png", "shot1.png", "shot2.png")
+    made = plan("in/%05d.png", "shot%d.png")
+    assert pairs(made) == [
+        ("in/%05d.png", "in/%05d.upscale.png"),
+        ("shot%d.png", "shot%d.upscale.png"),
+    ]
+    assert [job.kind for job in made.jobs] == ["video", "video"]
+    assert pairs(plan("in/%05d.png", output="film.mp4")) == [("in/%05d.png", "film.mp4")]
+    assert pairs(plan("in/%05d.png", output="out/")) == [("in/%05d.png", "out/%05d.upscale.png")]
+    assert pairs(plan("in/%05d.png", output="out/{stem}.mkv")) == [("in/%05d.png", "out/in.mkv")]
+    assert pairs(plan("shot%d.png", output="out/{stem}.mkv")) == [("shot%d.png", "out/shot.mkv")]
+    assert pairs(plan("shot%d.png", output="out/{stem}{ext}")) == [("shot%d.png", "out/shot%d.png")]
+    sheet = plan("in/%05d.png", suffix_for=lambda kind, suffix: ".preview.png")
+    assert pairs(sheet) == [("in/%05d.png", "in/in.upscale.preview.png")]
+
+
+def test_a_film_becomes_numbered_pictures(here):
+    put("film.mp4")
+    assert pairs(plan("film.mp4", output="out/%05d.png")) == [("film.mp4", "out/%05d.png")]
+    with pytest.raises(UsageError, match="one image") as caught:
+        plan("film.mp4", output="out.png")
+    assert "%05d.png" in caught.value.remedy
+    put("out/00007.png")
+    with pytest.raises(OutputError, match="exists"):
+        plan("film.mp4", output="out/%05d.png")
+    plan("film.mp4", output="out/%05d.png", overwrite=True)
+    plan("film.mp4", output="out/%04d.png")  # 00007 is none of these
+    made = plan("film.mp4", output="out/%05d.png", skip_existing=True)
+    assert made.jobs == () and len(made.skipped) == 1
+
+
+def test_numbered_pictures_that_are_not_there(here):
+    put("in/1.png")
+    for name in ("in/%05d.png", "absent/%d.png"):
+        with pytest.raises(InputError):
+            plan(name)
+    put("in/%d.png")  # a file of that very name is itself
+    assert [job.kind for job in plan("in/%d.png").jobs] == ["image"]
+
+
+def test_numbered_output_that_is_the_input(here):
+    put("in/1.png")
+    with pytest.raises(OutputError, match="also an input"):
+        plan("in/%d.png", output="in/%d.png", overwrite=True)
+
+
+def test_a_film_to_and_from_standard_streams(here):
+    put("film.mp4")
+    with pytest.raises(UsageError, match="standard output"):
+        plan("film.mp4", output="-")
+    (job,) = plan("film.mp4", output="-", films_to_stdout=True).jobs
+    assert (job.target, job.kind) == (None, "video")
+    (job,) = plan("-", stdin_kind="video", films_to_stdout=True).jobs
+    assert (job.source, job.target, job.kind) == (None, None, "video")
+    (job,) = plan("-", stdin_kind="video", output="out.mp4").jobs
+    assert (str(job.target), job.kind) == ("out.mp4", "video")

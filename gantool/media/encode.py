@@ -53,6 +53,7 @@ class VideoWriter:
         warn: receives a sentence for everything that does not fit into the container.
         tracks: other sound in place of the source's (``write_clip`` uses it).
         threads: encoder threads, 0 for the encoder's choice.
+        sink: an object with ``write(bytes)`` that gets the film as a stream, in Matroska; ``path`` is "-".
 
     Raises EncoderError when the encoder or the container refuses, OutputError when the disk does.
     Use as a context manager: it closes the file on success and aborts it on an exception. Frames may come
@@ -79,6 +80,7 @@ class VideoWriter:
         warn: Callable[[str], None] | None = None,
         tracks: Tracks | None = None,
         threads: int = 0,
+        sink: Any = None,
     ) -> None:
         self.path, self.info = Path(path), info
         self.size = (height, width)
@@ -102,6 +104,7 @@ class VideoWriter:
             provenance=provenance,
             warn=warn,
             tracks=tracks,
+            sink=sink,
         )
         self.plan, self.stream = self.muxer.plan, self.muxer.stream
 

@@ -25,6 +25,7 @@ CONTAINERS = {
     ".mkv": ("matroska", "libx264"),
     ".webm": ("webm", "libvpx-vp9"),
     ".gif": ("gif", "gif"),
+    "-": ("matroska", "libx264"),  # a stream, which Matroska can be
 }
 _TAKES_ODD_SIZES = {"libvpx-vp9", "libvpx", "ffv1", "gif"}
 _SPEED = (
@@ -49,7 +50,7 @@ _UNWRITABLE = {
 
 def writable_suffixes() -> tuple[str, ...]:
     """File name endings that a video can be written to, with their dot, in lower case."""
-    return tuple(CONTAINERS)
+    return tuple(suffix for suffix in CONTAINERS if suffix != "-")
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,10 @@ def plan_picture(
     Raises OutputError for a suffix that is not known, EncoderError for a codec, preset or pixel format that
     is not known. Warns when a side has to be padded, and when the source's depth or chroma cannot be kept.
     """
-    suffix = path.suffix.lower()
+    suffix = path.suffix.lower() or path.name
     if suffix not in CONTAINERS:
-        what = f"gantool does not write videos of the kind {suffix or 'without suffix'}"
-        raise OutputError(what, path.parent, f"Use one of {' '.join(CONTAINERS)}")
+        what = f"gantool does not write videos of the kind {path.suffix or 'without suffix'}"
+        raise OutputError(what, path.parent, f"Use one of {' '.join(writable_suffixes())}")
     if preset not in _SPEED:
         raise EncoderError(f"there is no preset {preset}", None, f"Use one of {', '.join(_SPEED)}")
     muxer, usual = CONTAINERS[suffix]
@@ -255,6 +256,8 @@ def _quantizer_options(encoder: str, crf: int) -> dict[str, str]:
 def explained(error: Exception, path: Path, plan: PicturePlan) -> OutputError | EncoderError:
     """The gantool error for a failure of the encoder, the container or the disk."""
     number = getattr(error, "errno", None)
+    if number == errno.EPIPE:
+        return OutputError("the reader of standard output has gone away", None, "Write to a file with -o")
     if number in _NO_ROOM:
         return OutputError("no space left on the disk", path, "Free some space, or use -o to write elsewhere")
     if number in _UNWRITABLE:

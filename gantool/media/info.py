@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+NUMBERED = "numbered pictures"  # the container's name of a film that is a row of picture files
+
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """One video file as it will be read.
+    """One video file, or a row of numbered pictures, as it will be read.
 
     ``width`` and ``height`` are as shown, after rotation, in pixels. ``fps`` is the exact average rate.
     ``time_base`` is the unit of every ``pts``, in seconds. ``duration`` is that of the picture, in seconds.
@@ -58,6 +60,11 @@ class VideoInfo:
     deinterlace: bool = True
     hdr: str = ""
     peak_nits: float = 1000.0
+
+    @property
+    def numbered(self) -> bool:
+        """Whether ``path`` is a pattern for picture files, with nothing else beside the picture."""
+        return self.container == NUMBERED
 
     @property
     def deep(self) -> bool:

@@ -39,6 +39,7 @@ class Muxer:
         plan: how the picture is stored. :attr:`plan` is the same with the clock that is really used.
         add_picture: (output container, plan) -> the picture's stream in it.
         tracks: other sound in place of the source's.
+        sink: an object with ``write(bytes)`` that gets the file in place of ``path``, from front to back.
 
     The other arguments, and the errors, are those of ``VideoWriter``.
     """
@@ -58,8 +59,9 @@ class Muxer:
         provenance: Provenance | None = None,
         warn: Callable[[str], None],
         tracks: Tracks | None = None,
+        sink: Any = None,
     ) -> None:
-        self.path, self.info, self.warn = path, info, warn
+        self.path, self.info, self.warn, self.sink = path, info, warn, sink
         self.keep_partial, self.provenance = keep_partial, provenance
         self.start = Fraction(max(start, 0.0)).limit_denominator(1_000_000) + info.origin
         self.end = None if duration is None else self.start + Fraction(duration).limit_denominator(1_000_000)
@@ -75,7 +77,7 @@ class Muxer:
             if plan.muxer == "gif":
                 if info.audio and audio:
                     self.warn("gif has no sound; it is left out")
-            elif tracks is None and info.path is not None:
+            elif tracks is None and info.path is not None and not info.numbered:
                 self.tracks = CopiedTracks(
                     info,
                     audio=audio,
@@ -94,7 +96,9 @@ class Muxer:
         source = self.tracks.source.metadata if isinstance(self.tracks, CopiedTracks) else {}
         url = "file:" + os.path.abspath(self.path)  # noqa: PTH100 - resolve() would follow links
         options = muxer_options(muxer, source)
-        self.output = self.guard(av.open, url, "w", format=muxer, container_options=options, **ANY_TAGS)
+        self.output = self.guard(
+            av.open, self.sink or url, "w", format=muxer, container_options=options, **ANY_TAGS
+        )
         self.stream = add_picture(self.output, self.plan)
         self.guard(self.tracks.attach, self.output)
         if isinstance(self.tracks, CopiedTracks):
@@ -152,6 +156,8 @@ class Muxer:
         self.guard(self.output.close)
         self.closed = True
         self.tracks.close()
+        if self.sink is not None:
+            return
         self.guard(finish_mark, self.path, self.plan.muxer, self.provenance)
         for sentence in check_tags(self.path, tags, self.info.sar):
             self.warn(sentence)

@@ -24,6 +24,7 @@ from gantool.errors import InputError
 from gantool.media.info import VideoInfo
 from gantool.media.tonemap import USUAL_PEAK, WHITE
 from gantool.media.wholeness import is_cut_short
+from gantool.numbered import is_numbered
 
 # Demuxers that may open a user's file. Play lists (hls, concat, dash, sdp) are left out on purpose: they name
 # other files or addresses. Audio formats are in, so that a sound file gets its own sentence.
@@ -77,15 +78,22 @@ def check_file(path: Path) -> None:
         raise InputError("the file may not be read", path, "Change its rights, or copy it") from None
 
 
-def probe(path: Path | str, *, deinterlace: bool = True, tonemap: bool = False) -> VideoInfo:
+def probe(
+    path: Path | str, *, deinterlace: bool = True, tonemap: bool = False, fps: Fraction | None = None
+) -> VideoInfo:
     """Open a video, decode its first frame and say what it is.
 
-    ``deinterlace``: interlaced frames are to be made whole. ``tonemap``: HDR is to be brought to standard
-    range; otherwise it is refused.
+    ``path`` may be a pattern for numbered pictures, of which there are ``fps`` a second. ``deinterlace``:
+    interlaced frames are to be made whole. ``tonemap``: HDR is to be brought to standard range; otherwise it
+    is refused.
 
     Raises InputError for anything that is not a video with at least one decodable frame of known colours.
     """
     path = Path(path)
+    if is_numbered(path):
+        from gantool.media.pictures import probe_pictures
+
+        return probe_pictures(path, fps)
     with open_input(path) as container:
         stream = video_stream(container, path)
         frame = _first_frame(container, stream, path)
