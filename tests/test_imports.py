@@ -187,10 +187,10 @@ def bare(depth: int) -> set[str]:
     """What an empty Typer app loads for its help (depth 0) or for that of its command (1)."""
     return packages(EMPTY_APP.replace("{words}", repr([*["command"] * depth, "--help"])))
 
+
+HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub"}
 COMMANDS = ["", "colorize", "translate", "upscale", "chain", "train", "degrade", "export", "doctor"]
 COMMANDS += ["models", "eval"]
-HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub"}
-COMMANDS = ["", "colorize", "translate", "upscale", "train", "degrade", "export", "doctor", "models", "eval"]
 EVAL = ["eval pair", "eval set", "eval video"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 
