@@ -14,6 +14,7 @@ import torch
 from gantool.ops import color
 from gantool.ops import flow as optical
 
+SSIM_SIDE = 11  # px
 MS_SSIM_SIDE = 176  # px: five scales of an 11 px window
 CDC_GAPS = (1, 2, 4)
 _MS_SSIM_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -268,8 +269,12 @@ def _halved(x: np.ndarray) -> np.ndarray:
 
 def _similarity(a: np.ndarray, b: np.ndarray, peak: float) -> tuple[float, float]:
     """(SSIM, its factor of contrast and structure), means over the picture; (H,W) or (H,W,C) float64."""
-    if min(a.shape[:2]) < 11:
+    if min(a.shape[:2]) < SSIM_SIDE:
         raise ValueError("SSIM needs pictures of at least 11 x 11 pixels")
+    if a.ndim == 3:  # one after the other, for the sake of memory
+        each = [_similarity(a[..., i], b[..., i], peak) for i in range(a.shape[-1])]
+        whole, contrast = np.mean(each, axis=0)
+        return float(whole), float(contrast)
     window = cv2.getGaussianKernel(11, 1.5)
 
     def mean(x: np.ndarray) -> np.ndarray:
