@@ -1,6 +1,7 @@
 """``gantool train`` from the command line: config files, runs that know their data, several processes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -8,11 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import typer
 from cli_kit import call, start
 
+from gantool.commands import one_voice
 from gantool.commands import train as command
 from gantool.commands.config_file import read_config
-from gantool.errors import InputError, UsageError
+from gantool.errors import DeviceError, ExitCode, InputError, UsageError
 from gantool.recipes import pix2pix
 from gantool.settings import configure
 
@@ -102,6 +105,24 @@ def test_two_processes_with_instance_norm_make_the_nets_of_one(pairs, tmp_path, 
         assert answers[0].abs().max() > 0.1 and (answers[0] - answers[1]).abs().max() < 1e-5
 
 
+def test_of_two_processes_that_fail_alike_one_speaks(monkeypatch):
+    monkeypatch.setattr(one_voice, "_WAIT_S", 0.1)
+    monkeypatch.delenv(one_voice.PLACE, raising=False)  # and so it will be afterwards
+    with pytest.raises(UsageError), one_voice.one_voice(first=True):
+        place = os.environ[one_voice.PLACE]
+        monkeypatch.setenv(one_voice.PLACE, place + "?")
+        with pytest.raises(DeviceError), one_voice.one_voice(first=False):  # the first one says nothing
+            raise DeviceError("out of memory")
+        raise UsageError("a batch of 3")
+    assert one_voice.PLACE not in os.environ
+    monkeypatch.setenv(one_voice.PLACE, place)  # as the second process has it
+    with pytest.raises(typer.Exit) as ended, one_voice.one_voice(first=False):
+        raise UsageError("a batch of 3")
+    assert ended.value.exit_code == ExitCode.USAGE
+    with pytest.raises(DeviceError), one_voice.one_voice(first=False):
+        raise DeviceError("out of memory")  # its own trouble
+
+
 def test_sigterm_ends_two_processes_and_the_run_goes_on(photos, tmp_path, capfd):
     words = ["train", "--task", "upscale", photos, "-o", tmp_path / "run", "--steps", "100000", *SMALL]
     process = start(*words, "--devices", "2", "--device", "cpu", "--sample-every", "5", "--threads", "1")
@@ -113,7 +134,7 @@ def test_sigterm_ends_two_processes_and_the_run_goes_on(photos, tmp_path, capfd)
     process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err.decode()
-    assert "go on with --resume" in err.decode()
+    assert err.decode().count("go on with --resume") == 1  # said by the first process only
     done = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["step"]
     assert done % 5 == 0
     resumed = call(capfd, "train", "--resume", tmp_path / "run", "--steps", done + 1, *PLAIN)

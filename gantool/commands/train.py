@@ -6,6 +6,7 @@ import difflib
 import functools
 import importlib
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ import typer
 
 from gantool.commands.check_data import check_data
 from gantool.commands.config_file import read_config
+from gantool.commands.one_voice import one_voice
 from gantool.commands.options import Hardware, Output, examples, option, panels
 from gantool.console import Console
 from gantool.errors import DeviceError, InputError, UsageError
@@ -175,7 +177,11 @@ def command(
         check=console.check,
         shield=console.shield,
     )
-    with console.task(f"train {task}", unit="step") as progress:
+    several_processes = request.devices * request.nodes > 1
+    with (
+        one_voice(first) if several_processes else nullcontext(),
+        console.task(f"train {task}", unit="step") as progress,
+    ):
         request.progress = progress
         model = _train(request)
     if first:
