@@ -26,6 +26,27 @@ class _Halted(Exception):
     """Raised in a stage that waits for its neighbours when the relay has stopped."""
 
 
+class _Busy:
+    """How long a thread has been at work, its waiting left out."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._waited = 0.0
+        self._since: float | None = None
+
+    def wait(self, waits: bool) -> None:
+        """From now on the thread waits, or works again."""
+        now = time.perf_counter()
+        if self._since is not None:
+            self._waited += now - self._since
+        self._since = now if waits else None
+
+    @property
+    def seconds(self) -> float:
+        since = self._since
+        return (time.perf_counter() if since is None else since) - self._began - self._waited
+
+
 class _Stage(threading.Thread):
     """A thread that knows how long it had to wait for others."""
 
@@ -33,7 +54,7 @@ class _Stage(threading.Thread):
         # A daemon: a stage stuck in a library call must not keep the program alive after the failure.
         super().__init__(name=f"gantool-{name}", daemon=True)
         self.stage = name
-        self.waited_s = 0.0
+        self.clock = _Busy()
         self._work = work
 
     def run(self) -> None:
@@ -61,6 +82,7 @@ class Relay:
         self._error: BaseException | None = None
         self._stopped = False
         self._main = threading.current_thread()
+        self._main_clock = _Busy()
         self._threads: list[_Stage] = []
         self._sinks: list[tuple[_Queue, _Stage]] = []
 
@@ -96,7 +118,7 @@ class Relay:
 
     def _start(self, name: str, work: Callable[[], None]) -> _Stage:
         def guarded() -> None:
-            began = time.perf_counter()
+            thread.clock = _Busy()
             try:
                 work()
             except _Halted:
@@ -104,13 +126,20 @@ class Relay:
             except BaseException as error:
                 self._fail(error)
             finally:
-                busy = time.perf_counter() - began - thread.waited_s
-                self.seconds[name] = self.seconds.get(name, 0.0) + busy
+                thread.clock.wait(True)  # for ever
+                self.seconds[name] = self.seconds.get(name, 0.0) + thread.clock.seconds
 
         thread = _Stage(name, guarded)
         self._threads.append(thread)
         thread.start()
         return thread
+
+    def slowest(self, own: str) -> str:
+        """The stage that has been at work for longest so far; ``own`` names the main thread's."""
+        busy = {own: self._main_clock.seconds}
+        for thread in self._threads:
+            busy[thread.stage] = max(thread.clock.seconds, busy.get(thread.stage, 0.0))
+        return max(busy, key=lambda stage: busy[stage])
 
     def _fail(self, error: BaseException) -> None:
         with self._moved:
@@ -123,15 +152,15 @@ class Relay:
         """Block until ``ready()``; the caller holds the relay's lock. Raises when the relay has stopped."""
         thread = threading.current_thread()
         main = thread is self._main
-        began = time.perf_counter()
+        clock = self._main_clock if main else thread.clock if isinstance(thread, _Stage) else _Busy()
         if main:
             self._check()
+        clock.wait(True)
         while not self._stopped and not ready():
             self._moved.wait(_BLINK_S if main else None)
             if main:
                 self._check()
-        if isinstance(thread, _Stage):
-            thread.waited_s += time.perf_counter() - began
+        clock.wait(False)
         if self._stopped:
             raise (self._error if main and self._error is not None else _Halted())
 

@@ -205,3 +205,26 @@ def test_busy_seconds_leave_waiting_out():
         list(same)
     assert relay.seconds["a"] > 0.14
     assert relay.seconds["b"] < 0.1
+
+
+@pytest.mark.parametrize("slow", ["read", "net", "write"])
+def test_the_slowest_stage_is_named(slow):
+    def pause(stage: str) -> None:
+        if stage == slow:
+            time.sleep(0.02)
+
+    def read():
+        for i in range(8):
+            pause("read")
+            yield i
+
+    def write(items):
+        for _ in items:
+            pause("write")
+
+    with Relay(items=2) as relay:
+        put = relay.sink("write", write)
+        for item in relay.source("read", read):
+            pause("net")
+            put(item)
+        assert relay.slowest("net") == slow
