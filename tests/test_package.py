@@ -105,7 +105,7 @@ def test_wheel_is_small_and_whole(wheel, unpacked):
 
 def test_entry_point_and_version(unpacked):
     (info,) = unpacked.glob("*.dist-info")
-    assert "gantool = gantool.cli:run" in (info / "entry_points.txt").read_text()
+    assert "gantool = gantool.__main__:run" in (info / "entry_points.txt").read_text()
     assert f"\nVersion: {PROJECT['version']}\n" in (info / "METADATA").read_text()
     assert alone(unpacked, "import gantool; print(gantool.__version__)") == PROJECT["version"]
     assert gantool.__version__ == PROJECT["version"]

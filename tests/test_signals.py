@@ -93,6 +93,23 @@ def test_in_the_middle_of_a_film(here, signum, code):
     assert names(here) == ["film.mp4", "photo.png"]
 
 
+def test_while_the_program_is_still_being_imported():
+    script = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, CtrlC())
+sys.argv = ["gantool", "--version"]
+runpy.run_module("gantool", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.INTERRUPTED
+    assert (done.stdout, done.stderr) == ("", "gantool: error: interrupted.\n")
+
+
 @pytest.mark.parametrize(("signum", "code"), CODES[:2])
 def test_the_second_signal_ends_at_once(here, signum, code):
     """The first one is swallowed by something stubborn; without the second this would take a minute."""
