@@ -188,7 +188,7 @@ def run_video(
 
     from gantool import engine
     from gantool.errors import OutputError, UsageError
-    from gantool.media import files, provenance, video
+    from gantool.media import provenance, video
     from gantool.temporal import TemporalOptions
 
     if temporal not in (None, "off", "online") or flow not in ("farneback", "dis"):
@@ -198,7 +198,7 @@ def run_video(
     info, place = video.probe(Path(source), deinterlace=deinterlace, tonemap=tonemap), Path(target)
     if place.exists() and place.samefile(source):
         raise OutputError("the output is the input itself", place, "Give another name")
-    with files.atomic(place, overwrite=overwrite) as temporary:
+    with video.place(place, overwrite=overwrite) as temporary:
         ready = _ready(task, pipeline, options)
         chroma = ready.blend == "chroma"
         steady = (temporal or ("off" if ready.task == "upscale" else "online")) == "online"

@@ -20,7 +20,7 @@ import torch
 
 from gantool.inference import Runner, to_array
 from gantool.media.image import Picture
-from gantool.media.video import Frame, VideoInfo, VideoWriter, read_frames
+from gantool.media.video import Frame, VideoInfo, open_writer, read_frames
 from gantool.ops.flow import fill
 from gantool.ops.resize import resize, to_tensor
 from gantool.passes import Pass, Step
@@ -118,9 +118,9 @@ def run_video(
 
     Args:
         info: the source, as ``probe`` found it.
-        target: the file to write, normally a temporary one; unusable after an exception.
+        target: the file or numbered pictures to write, normally temporary; unusable after an exception.
         steps: what is done to the frames, in order.
-        writer: options of ``VideoWriter``: codec, crf, preset, pix_fmt, audio, subtitles, provenance, ...
+        writer: options of ``open_writer``: codec, crf, preset, pix_fmt, audio, subtitles, provenance, ...
         start, duration: the part of the source, in seconds; None to the end.
         keep_partial: keep what comes before damage in the source instead of failing.
         check: called often from the calling thread; whatever it raises stops the work and comes out.
@@ -151,7 +151,7 @@ def run_video(
             "keep_partial": keep_partial,
             "warn": note,
         }
-        with VideoWriter(target, info, width, height, **options) as output:
+        with open_writer(target, info, width, height, **options) as output:
             for frame in frames:
                 output.write(frame.rgb, frame.pts, frame.duration)
 

@@ -7,12 +7,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from gantool.commands import streams
 from gantool.commands.jobs import Runner, try_encoder
 from gantool.commands.session import LoadFailed, Request, Session, as_expected
 from gantool.console import Console
 from gantool.errors import GantoolError, OutputError, PartialError, Stopped, UsageError
+from gantool.numbered import is_numbered
 from gantool.plan import Job, Plan, make_plan, output_suffix
-from gantool.sniff import Kind
+from gantool.sniff import Kind, kind_of_suffix
 
 _LISTED_MAX = 20
 
@@ -80,22 +82,41 @@ def _plan(request: Request) -> Plan:
         overwrite=files.overwrite,
         skip_existing=files.skip_existing,
         suffix_for=suffix_for,
+        stdin_kind=_stdin_kind(request),
+        films_to_stdout=True,
     )
+
+
+def _stdin_kind(request: Request) -> Kind:
+    """What is in standard input, if it is an input at all; for a plan alone it is not waited for."""
+    files = request.files
+    if "-" not in (files.inputs or ()):
+        return "image"
+    if not files.dry_run:
+        return streams.stdin_kind()
+    return kind_of_suffix(Path(files.output or "")) or "image"
 
 
 def _try_encoders(plan: Plan, request: Request) -> None:
     """Raise EncoderError now if a film of this run could not be encoded, whatever its source is like."""
-    suffixes = {job.target.suffix for job in plan.jobs if job.kind == "video" and job.target is not None}
-    for suffix in sorted({".mkv"} if suffixes and request.video.preview else suffixes):
-        try_encoder(Path(f"film{suffix}"), request.video)
+    films = [job for job in plan.jobs if job.kind == "video"]
+    if request.video.fps is not None and not any(job.source and is_numbered(job.source) for job in films):
+        what = "--fps is for numbered pictures"
+        raise UsageError(what, remedy="Leave it out, or name pictures such as frames/%05d.png")
+    targets = {Path("-") if job.target is None else job.target for job in films}
+    if films and request.video.preview:
+        targets = {Path("film.mkv")}
+    kinds = {(target.suffix, is_numbered(target)): target for target in targets}
+    for target in kinds.values():
+        try_encoder(target, request.video)
 
 
 def _check_stdout(plan: Plan, console: Console) -> None:
-    """A picture on standard output must not mix with result lines, nor flood a terminal."""
+    """A picture or film on standard output must not mix with result lines, nor flood a terminal."""
     if all(job.target is not None for job in plan.jobs):
         return
     if console.json:
-        raise UsageError("--json and a picture cannot share standard output", remedy="Give -o a file")
+        raise UsageError("--json and a result cannot share standard output", remedy="Give -o a file")
     if console.out.isatty():
         raise UsageError("standard output is a terminal", remedy="Give -o a file, or redirect it")
 

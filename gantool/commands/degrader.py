@@ -126,8 +126,7 @@ class Degrader:
 
     def _film(self, job: Job) -> Record:
         from gantool.degrade.film import OldFilm
-        from gantool.media import files
-        from gantool.media.video import VideoWriter, probe, read_frames
+        from gantool.media.video import open_writer, place, probe, read_frames
 
         assert job.source is not None and job.target is not None  # the plan takes only images from stdin
         if not isinstance(self._recipe, OldFilm):
@@ -150,8 +149,8 @@ class Degrader:
         with (
             self._console.task(job.source.name, info.frames_hint) as progress,
             folder_of(job.target),
-            files.atomic(job.target, overwrite=overwrite) as temporary,
-            VideoWriter(
+            place(job.target, overwrite=overwrite) as temporary,
+            open_writer(
                 temporary, info, info.width, info.height, provenance=self._provenance(), warn=warn
             ) as writer,
         ):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantool.commands.options import Video, seconds
+from gantool.commands import streams
+from gantool.commands.options import Video, rate, seconds
 from gantool.commands.session import Request, Session
 from gantool.console import Console
 from gantool.errors import InputError, UsageError
@@ -67,9 +67,7 @@ class Runner:
         from gantool.media import image
 
         if job.source is None:
-            source: Path | bytes = sys.stdin.buffer.read()
-            if not source:
-                raise InputError("standard input is empty", remedy="Pipe one image into gantool")
+            source: Path | bytes = streams.stdin_bytes()
         else:
             source = job.source
         picture = image.read_picture(
@@ -98,24 +96,22 @@ class Runner:
         return {"width": result.width, "height": result.height, "frames": 1, "stages": stages}
 
     def _video(self, job: Job) -> Record:
+        with self._probed(job) as info:
+            return self._film(job, info)
+
+    def _film(self, job: Job, info: VideoInfo) -> Record:
         from gantool import engine
-        from gantool.media import files
         from gantool.media.video import probe
 
-        info, target = self._probed(job), _named(job)
         start, duration = self._span(info)
-        try_encoder(target, self._request.video, info)
+        try_encoder(_named(job), self._request.video, info)
         steps = self._steps()
-        with (
-            self._console.task(_label(job)) as progress,
-            folder_of(target),
-            files.atomic(target, overwrite=self._request.files.overwrite) as temporary,
-        ):
+        with self._console.task(_label(job)) as progress, self._place(job) as (temporary, writer):
             report = engine.run_video(
                 info,
                 temporary,
                 steps,
-                writer=self._writer(),
+                writer={**self._writer(), **writer},
                 start=start,
                 duration=duration,
                 keep_partial=self._request.video.keep_partial,
@@ -131,9 +127,12 @@ class Runner:
         return {"width": width, "height": height, "frames": report.frames, "stages": stages}
 
     def _preview(self, job: Job) -> Record:
+        with self._probed(job) as info:
+            return self._sheet(job, info)
+
+    def _sheet(self, job: Job, info: VideoInfo) -> Record:
         from gantool.preview import preview
 
-        info, target = self._probed(job), _named(job)
         start, duration = self._span(info)
         (step,) = self._steps()
         with self._console.task(f"preview {_label(job)}"):
@@ -146,9 +145,9 @@ class Runner:
                 check=self._console.check,
                 warn=self._warner(job),
             )
-            self._write_picture(job, made.sheet, target.suffix)
+            self._write_picture(job, made.sheet, ".png" if job.target is None else job.target.suffix)
         if made.seconds is not None:
-            self._console.info(f"all of {job.source} will take about {clock_text(made.seconds)}")
+            self._console.info(f"all of {job.source or 'it'} will take about {clock_text(made.seconds)}")
         estimate = None if made.seconds is None else round(made.seconds, 1)
         return {
             "width": made.sheet.width,
@@ -160,12 +159,34 @@ class Runner:
 
     # ---- parts
 
-    def _probed(self, job: Job) -> VideoInfo:
+    @contextlib.contextmanager
+    def _probed(self, job: Job) -> Iterator[VideoInfo]:
+        """What the film is; while the body runs, it can be read."""
         from gantool.media import video
 
-        assert job.source is not None  # only images come from standard input
         options = self._request.video
-        return video.probe(job.source, deinterlace=options.deinterlace == "auto", tonemap=options.tonemap)
+        fps = rate(options.fps, "--fps")
+        with streams.stdin_file() if job.source is None else contextlib.nullcontext(job.source) as source:
+            info = video.probe(
+                source, deinterlace=options.deinterlace == "auto", tonemap=options.tonemap, fps=fps
+            )
+            if info.numbered and fps is None:
+                self._console.info(f"{job.source}: {info.fps} frames/s; --fps says otherwise")
+            yield info
+
+    @contextlib.contextmanager
+    def _place(self, job: Job) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """What to write instead of the target, and what its writer must know of it."""
+        from gantool.media.video import place
+
+        if job.target is None:
+            sink = streams.Sink(self._console.out)
+            yield _named(job), {"sink": sink}
+            sink.close()
+            return
+        overwrite = self._request.files.overwrite
+        with folder_of(job.target), place(job.target, overwrite=overwrite) as temporary:
+            yield temporary, {"quality": self._request.quality.quality}
 
     def _span(self, info: VideoInfo) -> tuple[float, float | None]:
         """--start and --duration in seconds, within the film."""
@@ -265,8 +286,8 @@ def folder_of(target: Path) -> Iterator[None]:
 
 
 def _named(job: Job) -> Path:
-    assert job.target is not None  # the plan lets only images go to standard output
-    return job.target
+    """A film's target; "-" is standard output."""
+    return Path("-") if job.target is None else job.target
 
 
 def _label(job: Job) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,7 +43,7 @@ DEVICE = _hardware("--device", metavar="NAME", help="auto (GANTOOL_DEVICE if set
 
 Inputs = typer.Argument(
     metavar="INPUT...",
-    help="Images, videos or folders; - reads one image from standard input.",
+    help="Images, videos, folders or numbered pictures (in/%05d.png); - is standard input.",
     rich_help_panel="Files",
     show_default=False,
 )
@@ -149,6 +151,10 @@ class Video:
         str | None, _video("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.")
     ] = None
     duration: Annotated[str | None, _video("--duration", metavar="TIME", help="Do no more than this.")] = None
+    fps: Annotated[
+        str | None,
+        _video("--fps", metavar="RATE", help="Of numbered pictures, such as 24 or 30000/1001. [25]"),
+    ] = None
     preview: Annotated[
         bool,
         _video("--preview", help="Make only a sheet of ten frames, before and after, and estimate the time."),
@@ -284,6 +290,21 @@ def seconds(text: str | None, name: str) -> float | None:
         raise UsageError(f"{name} {text} is not a time", remedy="Give seconds or h:mm:ss")
     hours, minutes, rest = match.groups(default="0")
     return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
+def rate(text: str | None, name: str) -> Fraction | None:
+    """``25``, ``23.976`` and ``30000/1001``, exactly. Raises UsageError naming the option ``name``."""
+    if text is None:
+        return None
+    try:
+        value = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        value = Fraction(0)
+    if not 0 < value <= 1000:
+        raise UsageError(f"{name} {text} is not a frame rate", remedy="Give one such as 24 or 30000/1001")
+    whole = math.ceil(value)
+    film = Fraction(whole * 1000, 1001)  # 23.976, 29.97 and 59.94 are short for these
+    return film if value != whole and abs(value - film) < Fraction(1, 200) else value
 
 
 def examples(*lines: str) -> str:

@@ -17,7 +17,9 @@ from av.error import FFmpegError
 
 from gantool.errors import EncoderError
 from gantool.media.encoders import plan_picture, software_for
+from gantool.media.image import check_target
 from gantool.media.info import VideoInfo
+from gantool.numbered import is_numbered
 
 _SIZE = (256, 144)  # no chip wants more
 _FRAMES = 3  # of fewer, libx265 makes packets without a time
@@ -28,9 +30,17 @@ def try_encoder(
 ) -> None:
     """Encode three frames in memory as a film at ``path`` would be, made from the source ``info``.
 
+    Numbered pictures need no trial.
+
     Raises EncoderError when a word is not known, or when encoder or container refuse; OutputError for a
     suffix that is not known. The second call for the same encoder and options costs nothing.
     """
+    if is_numbered(path):
+        check_target(path.suffix, alpha=False, bits=8)
+        if (codec, pix_fmt) != ("auto", "auto"):
+            what = "numbered pictures have neither a film's codec nor its pixel format"
+            raise EncoderError(what, path, "Leave out --codec and --pix-fmt")
+        return
     if info is None:
         info = VideoInfo(None, *_SIZE, fps=Fraction(25), time_base=Fraction(1, 25))
     plan = plan_picture(path, info, _SIZE, codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt)

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from gantool.media.clip import write_clip
 from gantool.media.decode import Frame, read_frames
 from gantool.media.encode import VideoWriter
 from gantool.media.encoders import writable_suffixes
 from gantool.media.info import VideoInfo
+from gantool.media.pictures import PictureWriter, place
 from gantool.media.probe import probe
 from gantool.media.trial import try_encoder
+from gantool.numbered import is_numbered
 
 __all__ = [
     "Frame",
+    "PictureWriter",
     "VideoInfo",
     "VideoWriter",
+    "open_writer",
+    "place",
     "probe",
     "read_frames",
     "try_encoder",
     "writable_suffixes",
     "write_clip",
 ]
+
+
+def open_writer(
+    path: Path, info: VideoInfo, width: int, height: int, *, quality: int = 95, **options: Any
+) -> VideoWriter | PictureWriter:
+    """The writer for a target: a film, or numbered pictures of ``quality``; options of ``VideoWriter``."""
+    if is_numbered(path):
+        return PictureWriter(path, info, width, height, quality=quality, **options)
+    return VideoWriter(path, info, width, height, **options)
