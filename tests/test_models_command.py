@@ -156,6 +156,32 @@ def test_list_on_a_terminal(
         models._list(Console(out=out), None)
         assert ("\x1b[" in out.getvalue()) == colors
         assert ("what for" in out.getvalue()) == (columns == 200)
+        assert "`gantool models show NAME`" in capfd.readouterr().err
+
+
+def test_show_on_a_terminal(
+    gantool: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What matters first, long values below themselves, addresses whole, and how to get and use it."""
+    from gantool.commands.models_table import details
+
+    record = {"made": "word " * 40, "url": "https://x/" + "y" * 90, "whole": False, "scale": 1, "bytes": 0}
+    text = details({**record, "commercial": False, "summary": "a net", "name": "n"}, 80).splitlines()
+    assert [line.split()[0] for line in text[:4]] == ["name", "summary", "bytes", "commercial"]
+    assert "not known before the first download" in text[2] and text[3].split() == ["commercial", "no"]
+    assert text[4].startswith("made        word word") and text[5].startswith("            word word")
+    assert (
+        max(len(line) for line in text if "url" not in line) <= 80
+        and text[-1] == f"{'url':<12}{record['url']}"
+    )
+    assert not any(line.startswith(("whole", "scale")) for line in text)
+    assert len(details(record, None).splitlines()) == 3
+    monkeypatch.setattr("gantool.commands.models._width", lambda console: 100)
+    _, out, err = gantool("show", "net-x4")
+    assert all(len(line) <= 100 for line in out.splitlines())
+    assert "`gantool models pull net-x4` downloads it" in err
+    assert "`gantool upscale FILE --model net-x4` uses it" in err
+    assert gantool("show", "net-x4", "--json")[2] == ""
 
 
 @pytest.mark.parametrize("words", [("--json",), ("list", "--json"), ("--json", "list")])

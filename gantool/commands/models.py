@@ -30,6 +30,7 @@ Task = Annotated[
 _NAME_HELP = "A name of `gantool models`, or hf:owner/repo/file."
 Name = typer.Argument(metavar="NAME", help=_NAME_HELP, show_default=False, rich_help_panel="Model")
 Names = typer.Argument(metavar="NAME...", help=_NAME_HELP, show_default=False, rich_help_panel="Model")
+AnyNames = typer.Argument(metavar="[NAME]...", help=_NAME_HELP, show_default=False, rich_help_panel="Model")
 
 
 @app.callback(invoke_without_command=True)
@@ -64,17 +65,18 @@ def list_models(ctx: typer.Context, task: Task = None, said: Output = Output()) 
 )
 @panels
 def show(ctx: typer.Context, name: Annotated[str, Name], said: Output = Output()) -> None:
-    """Show all that is known about a model: origin, licence, hash, where it is."""
+    """Show a model: what it is for, where it is, its licence, origin and hash. --json shows every field."""
     from gantool import selection
     from gantool.catalog import load_catalog
+    from gantool.commands.models_table import details
 
     _listen(ctx, said)
     row = selection.named(name, load_catalog())
     record = _record(row)
-    shown = {k: v for k, v in record.items() if v not in ("", None, [], {}, ())}
-    width = max(len(k) for k in shown)
-    lines = [f"{k:<{width}}  {_text(k, v)}" for k, v in shown.items()]
-    ctx.obj.result("\n".join(lines), record)
+    width = _width(ctx.obj)
+    ctx.obj.result(details(record, width), record)
+    if width is not None and not ctx.obj.json:
+        _say_how(ctx.obj, row)
 
 
 @app.command(
@@ -125,7 +127,7 @@ def pull(
 @panels
 def verify(
     ctx: typer.Context,
-    names: Annotated[list[str] | None, Names] = None,
+    names: Annotated[list[str] | None, AnyNames] = None,
     fetch: Annotated[
         bool, typer.Option("--pull", help="Download what is not here.", rich_help_panel="Model")
     ] = False,
@@ -145,6 +147,7 @@ def verify(
     rows = [selection.named(name, catalog) for name in names] if names else list(catalog.rows)
     width = max((len(row.name) for row in rows), default=0)
     failures: list[GantoolError] = []
+    well = 0
     for row in rows:
         ctx.obj.check()
         verdict, problem = "ok", None
@@ -160,6 +163,7 @@ def verify(
         except GantoolError as error:
             verdict, problem = "not here" if hub.cached(row) is None else "bad", error
             failures.append(error)
+        well += verdict == "ok"
         told = problem or hub.cached(row) or ""
         if problem is not None and len(rows) == 1:
             told = ""  # the error at the end says it
@@ -168,6 +172,8 @@ def verify(
             "problem": None if problem is None else str(problem),
         }
         ctx.obj.result(f"{row.name:<{width}}  {verdict:<8}  {told}".rstrip(), record)
+    if not names and _width(ctx.obj) is not None and not ctx.obj.json:
+        ctx.obj.info(f"{well} of {len(rows)} models are here and well")
     if len(rows) == 1 and failures:
         raise failures[0]
     if failures:
@@ -242,18 +248,20 @@ def _record(row: Any) -> dict[str, Any]:
     return record
 
 
-def _text(name: str, value: Any) -> str:
+def _width(console: Any) -> int | None:
+    """Columns of the terminal that results go to, at least 80; None where they go to something else."""
+    # A narrower terminal breaks lines better than a table does.
+    return max(80, shutil.get_terminal_size().columns) if console.out.isatty() else None
+
+
+def _say_how(console: Any, row: Any) -> None:
+    """How a model comes here and is used, for somebody who has looked it up."""
     from gantool import hub
 
-    if name == "bytes":
-        return f"{value:,} ({hub.describe_size(value)})"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return ", ".join(f"{k}={v}" for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(str(v) for v in value)
-    return str(value)
+    if hub.cached(row) is None:
+        console.info(f"`gantool models pull {row.name}` downloads it")
+    if row.arch and row.task != "percept":
+        console.info(f"`gantool {row.task} FILE --model {row.name}` uses it")
 
 
 def _list(console: Any, task: str | None) -> None:
@@ -269,8 +277,11 @@ def _list(console: Any, task: str | None) -> None:
             console.result(row.name, _record(row))
         return
     if rows:
-        # At least 80: a narrower terminal breaks lines better than the table does.
-        width = max(80, shutil.get_terminal_size().columns) if console.out.isatty() else None
+        width = _width(console)
         console.print(table(rows, width=width, colors=width is not None and colored(console.out)))
+        if width is not None:
+            console.info(
+                "`gantool models show NAME` says what a model is for, `gantool models pull NAME` downloads it"
+            )
     else:
         console.info(f"There is no model for {task} yet.")
