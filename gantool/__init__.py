@@ -157,7 +157,7 @@ def run_video(
     target: str | PathLike[str],
     task: str = "colorize",
     *,
-    temporal: Literal["off", "online"] | None = None,
+    temporal: Literal["off", "online", "bidirectional"] | None = None,
     flow: Literal["farneback", "dis"] = "farneback",
     start: float = 0.0,
     duration: float | None = None,
@@ -191,8 +191,8 @@ def run_video(
     from gantool.media import provenance, video
     from gantool.temporal import TemporalOptions
 
-    if temporal not in (None, "off", "online") or flow not in ("farneback", "dis"):
-        remedy = "temporal is off or online, flow is farneback or dis"
+    if temporal not in (None, "off", "online", "bidirectional") or flow not in ("farneback", "dis"):
+        remedy = "temporal is off, online or bidirectional, flow is farneback or dis"
         raise UsageError(f"unknown temporal '{temporal}' or flow '{flow}'", remedy=remedy)
     _check_strength(strength)
     info, place = video.probe(Path(source), deinterlace=deinterlace, tonemap=tonemap), Path(target)
@@ -201,16 +201,13 @@ def run_video(
     with video.place(place, overwrite=overwrite) as temporary:
         ready = _ready(task, pipeline, options)
         chroma = ready.blend == "chroma"
-        steady = (temporal or ("off" if ready.task == "upscale" else "online")) == "online"
+        mode = temporal or ("off" if ready.task == "upscale" else "online")
+        steady = None if mode == "off" else TemporalOptions(mode=mode, flow=flow)
         mark = provenance.Provenance(ready.task, ready.model, __getattr__("__version__"))
         return engine.run_video(
             info,
             temporary,
-            [
-                engine.Step(
-                    ready, TemporalOptions(flow=flow) if steady else None, 4 if chroma else 1, strength
-                )
-            ],
+            [engine.Step(ready, steady, 4 if chroma else 1, strength)],
             writer={"provenance": mark, **(encoder or {})},
             start=start,
             duration=duration,

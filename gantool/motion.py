@@ -5,7 +5,7 @@ Looks at grey pictures of at most 640 px only, and knows nothing of nets; the te
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from gantool.ops import flow as optical
 _LOST = 0.3  # mean trust below which the flow has failed and the past is dropped
 _LONGEST_SIDE = 640  # flow is computed at half the frame's size and at most this large
 _SMALLEST_SIDE = 256  # ... but a small frame is not halved below this
-_CAREFUL = 4.0  # times the photometric k, and
+_CAREFUL = 6.0  # times the photometric k, and
 _GAP = 0.5  # px: spread of the misfit there and back that careful trust allows; both rid fast films of ghosts
 _FLASH = 3  # frames: a cut that is undone so soon was a flash or a damaged frame
 
@@ -32,6 +32,7 @@ class Motion:
     ``repeat``: the frame is the one before, byte by byte.
     ``resumed``: the earlier frame is not the one just before but the last one before the latest cut.
     ``cut``: a scene cut was seen here.
+    ``ahead``: (flow, trust) of the earlier frame into this one, where that was asked for.
     """
 
     flow: np.ndarray | None = None
@@ -39,6 +40,25 @@ class Motion:
     repeat: bool = False
     resumed: bool = False
     cut: bool = False
+    ahead: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def turned(motions: Sequence[Motion]) -> list[Motion]:
+    """The same frames told backwards: how each continues the ones *after* it. No repeats, ``ahead`` known.
+
+    The last frame continues nothing. The frame before a flash continues the one after it, if that is there.
+    """
+    result = [Motion() for _ in motions]
+    over_flash: tuple[np.ndarray, np.ndarray] | None = None
+    for t in range(len(motions) - 1, 0, -1):
+        motion = motions[t]
+        if motion.resumed:
+            over_flash = motion.ahead
+        elif motion.ahead is not None:
+            result[t - 1] = Motion(*motion.ahead)
+        elif over_flash is not None:
+            result[t - 1], over_flash = Motion(*over_flash, resumed=True), None
+    return result
 
 
 def is_repeat(frame: np.ndarray, previous: np.ndarray | None) -> bool:
@@ -64,13 +84,17 @@ class Pair(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What :meth:`MotionTracker.measure` found out about a pair. ``held``: mean trust, careful or not."""
+    """What :meth:`MotionTracker.measure` found out about a pair. ``held``: mean trust, careful or not.
+
+    ``ahead``: flow and trust of the earlier frame into the later.
+    """
 
     flow: np.ndarray
     trust: np.ndarray
     held: float
     likeness: float
     residual: float
+    ahead: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class MotionTracker:
@@ -81,14 +105,20 @@ class MotionTracker:
     """
 
     def __init__(
-        self, flow: optical.Method = "farneback", photometric: float = 10.0, careful: bool = False
+        self,
+        flow: optical.Method = "farneback",
+        photometric: float = 10.0,
+        careful: bool = False,
+        ahead: bool = False,
     ) -> None:
         """``photometric``: k of exp(-k d^2). ``careful``: for what shows every edge that is out of place;
-        trust only what fits to a fraction of a pixel, nowhere near what does not.
+        trust only what fits to a fraction of a pixel, nowhere near what does not. ``ahead``: tell motions
+        both ways.
         """
         self._method: optical.Method = flow
         self._photometric = photometric
         self._careful = careful
+        self._ahead = ahead
         self._frame: np.ndarray | None = None
         self._gray: np.ndarray | None = None  # of the last frame, at the flow's size
         self._before: np.ndarray | None = None  # of the last frame before the latest cut
@@ -140,18 +170,19 @@ class MotionTracker:
         usual = float(np.mean(self._residuals)) if self._residuals else 0.0
         self._residuals = [*self._residuals[-1:], found.residual]
         cut = found.likeness < 0.55 and found.residual > 10 and found.residual > 2.5 * usual
-        flow, trust, held = found.flow, found.trust, found.held
+        flow, trust, held, ahead = found.flow, found.trust, found.held, found.ahead
         if not cut and held < _LOST:
             flow, trust, held = self._at_rest(gray, previous)
+            ahead = (flow, trust) if self._ahead else None
         if not cut and held >= _LOST:
-            return Motion(flow, trust)
+            return Motion(flow, trust, ahead=ahead)
         before, recent = self._before, self._since_cut <= _FLASH
         self._before, self._since_cut = previous, 0
         self._residuals = []
         if before is not None and recent:
             back = self._measure(gray, before)
             if back.likeness > 0.8 and back.held >= _LOST:
-                return Motion(back.flow, back.trust, resumed=True)
+                return Motion(back.flow, back.trust, resumed=True, ahead=back.ahead)
         return Motion(cut=cut)
 
     def _at_rest(self, gray: np.ndarray, earlier: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -191,17 +222,24 @@ class MotionTracker:
         """
         backward = optical.estimate(gray, earlier, self._method)
         forward = optical.estimate(earlier, gray, self._method)
-        gap = optical.disagreement(backward, forward) if self._careful else 0.0
-        agreed = optical.consistent(backward, forward)
-        if self._method == "farneback":
-            # After the test: in a flat region both directions may borrow from different neighbours.
-            backward = optical.mend_flat(backward, gray, earlier)
-            agreed &= optical.inside(backward)
-        fetched = optical.follow(earlier, backward)
+        fetched, trust, held = self._weighed(gray, earlier, backward, forward)
+        ahead = None
+        if self._ahead:
+            ahead = forward, self._weighed(earlier, gray, forward, backward)[1]
+        likeness, residual = _alike(gray, fetched)
+        return Measured(backward, trust, held, likeness, residual, ahead)
+
+    def _weighed(
+        self, gray: np.ndarray, other: np.ndarray, there: np.ndarray, back: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """(the other picture fetched along the flow there, trust, its mean) from the flows there and back."""
+        gap = optical.disagreement(there, back) if self._careful else 0.0
+        agreed = optical.consistent(there, back)
+        # Bicubic: between pixels, the blur of bilinear fetching would pass for motion that is wrong.
+        fetched = optical.follow(other, there, cubic=True)
         trust, held = self._trust(gray, fetched, agreed, gap)
         trust = cv2.GaussianBlur(trust, (0, 0), 1.0)  # a hard edge would be seen in the result
-        likeness, residual = _alike(gray, fetched)
-        return Measured(backward, trust, held, likeness, residual)
+        return fetched, trust, held
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gantool.devices import cpu_threads
 from gantool.inference import Runner, to_array
@@ -49,6 +50,19 @@ class Followed(NamedTuple):
     motion: Motion | None
     repeat: bool
     before: State | None = None
+
+
+class Group(NamedTuple):
+    """Frames that are finished together.
+
+    ``shown``: the frames to give; ``fresh``: those of them that the net saw, and behind them, in a window,
+    those of its run-up; ``layers`` of the fresh ones; ``x``: the fresh ones as pictures, where still there.
+    """
+
+    shown: list[Followed]
+    fresh: list[Followed]
+    layers: list[Tensor]
+    x: Tensor | None = None
 
 
 class Pass:
@@ -141,35 +155,86 @@ class Pass:
     def results(self, followed: Iterator[Followed]) -> Iterator[Frame]:
         """The frames as the step makes them, in order, each at its time."""
         index = self._first
-        for batch in _batches(followed, self.batch_size):
-            if batch[0].before is not None:
+        groups = (self._predicted(batch) for batch in _batches(followed, self.batch_size))
+        if self.filter is not None and self.filter.window is not None:
+            groups = self._windows(groups, *self.filter.window)
+        for group in groups:
+            before = group.shown[0].before
+            if before is not None:
                 made: State = {"index": np.asarray(index), "result": self._result}
                 layers = {} if self.filter is None else self.filter.state()
-                self._states[index] = {**batch[0].before, **layers, **made}
-            fresh = [one for one in batch if not one.repeat]
-            images = iter(self._process(fresh) if fresh else ())
-            for one in batch:
+                self._states[index] = {**before, **layers, **made}
+            images = self._images(group)
+            for one in group.shown:
                 self._result = self._result if one.repeat else next(images)
                 yield replace(one.frame, rgb=self._result)
-            index += len(batch)
+            index += len(group.shown)
+
+    def _windows(self, groups: Iterator[Group], count: int, run_up: int) -> Iterator[Group]:
+        """The same frames in windows that end at every ``count``-th frame of the film and at boundaries, each
+        with up to ``run_up`` frames from behind it.
+
+        Where a window ends must not depend on where the pass began, or a restored one would differ.
+        """
+        waiting: list[tuple[Followed, Tensor | None]] = []
+        index = self._first
+        while True:
+            length = count - index % count
+            if self.boundary is not None:
+                length = min(length, self.boundary - index % self.boundary)
+            while len(waiting) < length + run_up and (group := next(groups, None)) is not None:
+                layers = iter(group.layers)
+                waiting += [(one, None if one.repeat else next(layers)) for one in group.shown]
+            if not waiting:
+                return
+            shown = [one for one, _ in waiting[:length]]
+            known = [(one, layer) for one, layer in waiting[: length + run_up] if layer is not None]
+            yield Group(shown, [one for one, _ in known], [layer for _, layer in known])
+            del waiting[:length]
+            index += len(shown)
 
     @torch.inference_mode()
-    def _process(self, fresh: list[Followed]) -> np.ndarray:
-        runner = self.runner
+    def _predicted(self, batch: list[Followed]) -> Group:
+        """A batch that the net has seen."""
+        fresh, runner = [one for one in batch if not one.repeat], self.runner
+        if not fresh:
+            return Group(batch, [], [])
         with self._timed("net"):
             x = runner.load(np.stack([one.frame.rgb for one in fresh]))
             if runner.strength == 0:
-                return to_array(runner.base(x))
-            layers = runner.predict(x, tuple(one.frame.time for one in fresh))
-        if self.filter is not None:
-            with self._timed("blend"):
-                blended = [
-                    self.filter.blend(one.motion or Motion(), layer)
-                    for one, layer in zip(fresh, layers, strict=True)
-                ]
-                layers = torch.stack(blended)
+                layers = runner.base(x)
+            else:
+                layers = runner.predict(x, tuple(one.frame.time for one in fresh))
+        window = self.filter is not None and self.filter.window is not None
+        return Group(batch, fresh, list(layers), None if window else x)
+
+    def _images(self, group: Group) -> Iterator[np.ndarray]:
+        """Results for the frames of a group that are no repeats."""
+        fresh = group.fresh[: sum(not one.repeat for one in group.shown)]
+        layers = self._steadied(group, len(fresh))
+        for start in range(0, len(fresh), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            yield from self._finished(fresh[part], layers[part], group.x)
+
+    @torch.inference_mode()
+    def _steadied(self, group: Group, count: int) -> list[Tensor]:
+        """The layers to show of a group's first ``count`` fresh frames."""
+        if self.filter is None:
+            return group.layers
+        motions = [one.motion or Motion() for one in group.fresh]
+        with self._timed("blend"):
+            if self.filter.window is not None:
+                return self.filter.blend_window(motions, group.layers, count)
+            return [self.filter.blend(*both) for both in zip(motions, group.layers, strict=True)]
+
+    @torch.inference_mode()
+    def _finished(self, fresh: list[Followed], layers: list[Tensor], x: Tensor | None) -> np.ndarray:
         with self._timed("finish"):
-            return to_array(runner.finish(x, layers))
+            y = torch.stack(layers)
+            if self.runner.strength > 0:
+                x = self.runner.load(np.stack([one.frame.rgb for one in fresh])) if x is None else x
+                y = self.runner.finish(x, y)
+            return to_array(y)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -134,7 +134,9 @@ class _Cost:
             steady = TemporalFilter(self.pipeline.blend, temporal)
             steady.step(pair[0].rgb, layer[0])
             began = time.perf_counter()
-            steady.step(pair[1].rgb, layer[0])
+            motion = steady.track(pair[1].rgb)
+            for _ in range(steady.blends):
+                steady.blend(motion, layer[0])
             self._add("flow", began)
         return result
 

@@ -15,25 +15,28 @@ where flow is trusted with more care. At a scene cut the filter starts afresh.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantool.motion import Measured, Motion, MotionTracker, Pair
+from gantool.motion import Measured, Motion, MotionTracker, Pair, turned
 from gantool.ops import flow as optical
+from gantool.ops.clamp import clamp_to_picture, clamp_to_surroundings
 
 Kind = Literal["chroma", "detail", "rgb"]
+Mode = Literal["online", "bidirectional"]
 T = TypeVar("T")
 
 _STRENGTH: dict[Kind, float] = {"chroma": 0.9, "detail": 0.6, "rgb": 0.8}
+# Frames of a window, and of the run-up behind it: what is left of the past after so many hardly counts.
+_WINDOW: dict[Kind, tuple[int, int]] = {"chroma": (16, 16), "detail": (4, 4), "rgb": (8, 8)}
 _PHOTOMETRIC: dict[Kind, float] = {"chroma": 10.0, "detail": 50.0, "rgb": 50.0}
-_TONE = 0.08  # of [0,1]: how far a flat region may flicker and still be steadied
 _LIVELY = 0.95  # strength up to which torch's bicubic kernel cannot ring (see ops.flow.warp)
 _MOST_HISTORY = 0.98  # drift guard: at least 2 % of every frame comes from the net, whatever the strength
 
@@ -42,18 +45,19 @@ _MOST_HISTORY = 0.98  # drift guard: at least 2 % of every frame comes from the 
 class TemporalOptions:
     """How video is kept steady.
 
-    ``mode``: "online", each frame from the past only.
+    ``mode``: "online", each frame from the past only; "bidirectional", from what comes after it as well,
+    which takes about twice the time and some frames of memory.
     ``strength``: 0..1, how much of the past is kept; None takes the task's own value (0.9 for chroma, 0.6
     for detail, 0.8 for rgb); 0 leaves every frame as the net made it.
     ``flow``: "farneback" or "dis".
     """
 
-    mode: Literal["online"] = "online"
+    mode: Mode = "online"
     strength: float | None = None
     flow: optical.Method = "farneback"
 
     def __post_init__(self) -> None:
-        if self.mode != "online":
+        if self.mode not in get_args(Mode):
             raise ValueError(f"unknown temporal mode {self.mode!r}")
         if self.strength is not None and not 0 <= self.strength <= 1:
             raise ValueError("temporal strength must lie between 0 and 1")
@@ -61,25 +65,70 @@ class TemporalOptions:
             raise ValueError(f"unknown flow method {self.flow!r}")
 
 
+class Recursion:
+    """One way through a film: each layer blended with what was shown of the frame before."""
+
+    def __init__(self, kind: Kind, strength: float) -> None:
+        self.kind: Kind = kind
+        self.strength = strength
+        self.last: Tensor | None = None  # what was shown last, kept in float
+        self.before: Tensor | None = None  # what was shown last before the latest cut
+
+    def step(self, motion: Motion, layer: Tensor) -> Tensor:
+        """The layer to show; ``layer`` itself, unchanged, where there is nothing to continue."""
+        last = self.last
+        if motion.repeat and last is not None:
+            return last
+        if motion.flow is None or motion.trust is None:
+            self.before = last
+            self.last = layer
+            return layer
+        past = self.before if motion.resumed else last
+        if motion.resumed:
+            self.before = last
+        if past is None or self.strength == 0:
+            self.last = layer
+            return layer
+        flow = torch.from_numpy(motion.flow).movedim(-1, 0).to(layer.device)
+        trust = torch.from_numpy(motion.trust)[None, None].to(layer.device)
+        stable = self.kind == "chroma" or (self.kind == "rgb" and self.strength > _LIVELY)
+        history = optical.warp(past, flow, stable=stable)
+        if self.kind == "detail":
+            pixels = layer.shape[-1] / motion.flow.shape[1]
+            history = clamp_to_surroundings(history, layer, radius=max(1, round(pixels)))
+        elif self.kind == "rgb":
+            history = clamp_to_picture(history, layer)
+        share = F.interpolate(trust, size=layer.shape[-2:], mode="bilinear", align_corners=False)[0]
+        share = (self.strength * share).clamp(max=_MOST_HISTORY)
+        self.last = torch.lerp(layer, history, share)
+        return self.last
+
+
 class TemporalFilter:
-    """The recursive filter over one video: frames and layers in, steadier layers out, in order.
+    """The filter over one video: frames and layers in, steadier layers out, in order.
 
     :meth:`track` looks at the source only and may run in a thread ahead of :meth:`blend`, as long as each
-    sees every frame in order; :meth:`step` does both.
+    sees every frame in order; :meth:`step` does both. Both ways takes :meth:`blend_window`, several frames
+    at once.
     """
 
     def __init__(self, kind: Kind, options: TemporalOptions | None = None) -> None:
         """``kind``: a pipeline's ``blend``."""
         options = options or TemporalOptions()
-        self.kind: Kind = kind
-        self.strength = _STRENGTH[kind] if options.strength is None else options.strength
-        self.tracker = MotionTracker(options.flow, _PHOTOMETRIC[kind], careful=kind == "rgb")
-        self._last: Tensor | None = None  # what was shown last, kept in float
-        self._before: Tensor | None = None  # what was shown last before the latest cut
+        strength = _STRENGTH[kind] if options.strength is None else options.strength
+        both = options.mode == "bidirectional" and strength > 0
+        self.window = _WINDOW[kind] if both else None
+        self.tracker = MotionTracker(options.flow, _PHOTOMETRIC[kind], careful=kind == "rgb", ahead=both)
+        self._forward = Recursion(kind, strength)
+
+    @property
+    def blends(self) -> int:
+        """How often a frame is blended: on the way there, on the way back, and in the run-up to that."""
+        return 1 if self.window is None else 2 + round(self.window[1] / self.window[0])
 
     def state(self) -> dict[str, np.ndarray]:
-        """The layers that :meth:`blend` remembers, for :meth:`restore`. ``tracker`` has its own state."""
-        known = {"layer": self._last, "layer_before": self._before}
+        """The layers that are remembered, for :meth:`restore`. ``tracker`` has its own state."""
+        known = {"layer": self._forward.last, "layer_before": self._forward.before}
         return {name: layer.cpu().numpy() for name, layer in known.items() if layer is not None}
 
     def restore(self, state: Mapping[str, np.ndarray], device: torch.device) -> None:
@@ -90,7 +139,7 @@ class TemporalFilter:
             for name, value in state.items()
             if name.startswith("layer")
         }
-        self._last, self._before = layers.get("layer"), layers.get("layer_before")
+        self._forward.last, self._forward.before = layers.get("layer"), layers.get("layer_before")
 
     def step(self, frame: np.ndarray, layer: Tensor) -> Tensor:
         """Source frame uint8 (H,W,3) RGB and its layer (C,h,w) float -> the layer to show, (C,h,w)."""
@@ -126,73 +175,20 @@ class TemporalFilter:
             pool.shutdown(cancel_futures=True)
 
     def blend(self, motion: Motion, layer: Tensor) -> Tensor:
-        """The layer to show; ``layer`` itself, unchanged, where there is nothing to continue."""
-        last = self._last
-        if motion.repeat and last is not None:
-            return last
-        if motion.flow is None or motion.trust is None:
-            self._before = last
-            self._last = layer
-            return layer
-        past = self._before if motion.resumed else last
-        if motion.resumed:
-            self._before = last
-        if past is None or self.strength == 0:
-            self._last = layer
-            return layer
-        flow = torch.from_numpy(motion.flow).movedim(-1, 0).to(layer.device)
-        trust = torch.from_numpy(motion.trust)[None, None].to(layer.device)
-        stable = self.kind == "chroma" or (self.kind == "rgb" and self.strength > _LIVELY)
-        history = optical.warp(past, flow, stable=stable)
-        if self.kind == "detail":
-            pixels = layer.shape[-1] / motion.flow.shape[1]
-            history = _clamp_to_surroundings(history, layer, radius=max(1, round(pixels)))
-        elif self.kind == "rgb":
-            history = _clamp_to_picture(history, layer)
-        share = F.interpolate(trust, size=layer.shape[-2:], mode="bilinear", align_corners=False)[0]
-        share = (self.strength * share).clamp(max=_MOST_HISTORY)
-        self._last = torch.lerp(layer, history, share)
-        return self._last
+        """The layer to show, from the past; ``layer`` itself where there is nothing to continue."""
+        return self._forward.step(motion, layer)
 
+    def blend_window(self, motions: Sequence[Motion], layers: Sequence[Tensor], count: int) -> list[Tensor]:
+        """The layers to show of the first ``count`` frames: mean of the way there and the way back.
 
-def _clamp_to_surroundings(history: Tensor, layer: Tensor, radius: int) -> Tensor:
-    """``history`` (C,h,w) held within mean +- 1.25 standard deviations of the new layer around each pixel.
-
-    Old detail that the new frame knows nothing of would linger as a ghost.
-    """
-    mean = _box(layer, radius)
-    spread = 1.25 * (_box(layer * layer, radius) - mean * mean).clamp_min(0).sqrt()
-    return torch.minimum(torch.maximum(history, mean - spread), mean + spread)
-
-
-def _clamp_to_picture(history: Tensor, layer: Tensor) -> Tensor:
-    """``history`` (C,h,w) held within what the new picture could look like around each pixel, against ghosts.
-
-    That is mean +- 1.5 standard deviations of 12x12 px, found at a quarter of the size for speed; a little
-    more, or the light of flat regions would go on to flicker; and any value that the new picture has next to
-    the pixel, or a highlight that stays would be dimmed.
-    """
-
-    def around(x: Tensor) -> Tensor:
-        small = F.avg_pool2d(x[None], 4, ceil_mode=True, count_include_pad=False)[0]
-        return F.interpolate(_box(small, 1)[None], size=x.shape[-2:], mode="bilinear", align_corners=False)[0]
-
-    mean = around(layer)
-    spread = 1.5 * (around(layer * layer) - mean * mean).clamp_min_(0).sqrt_() + _TONE
-    least = torch.minimum(mean - spread, -_highest(-layer))
-    most = torch.maximum(mean + spread, _highest(layer))
-    return torch.minimum(torch.maximum(history, least), most)
-
-
-def _highest(x: Tensor) -> Tensor:
-    """Maximum over 3x3 pixels of (C,h,w); much quicker than max_pool2d on a CPU."""
-    x = F.pad(x[None], (1, 1, 1, 1), mode="replicate")[0]
-    x = torch.maximum(torch.maximum(x[:, :-2], x[:, 1:-1]), x[:, 2:])
-    return torch.maximum(torch.maximum(x[..., :-2], x[..., 1:-1]), x[..., 2:])
-
-
-def _box(x: Tensor, radius: int) -> Tensor:
-    """Mean over (2 radius + 1)^2 pixels, fewer at the border; rows, then columns."""
-    side = 2 * radius + 1
-    rows = F.avg_pool2d(x[None], (side, 1), stride=1, padding=(radius, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, radius), count_include_pad=False)[0]
+        The way there goes on from the last window. The way back begins with the last of the frames given:
+        those after the first ``count`` are its run-up. No repeats among them.
+        """
+        there = [self.blend(motion, layer) for motion, layer in zip(motions, layers[:count], strict=False)]
+        back = Recursion(self._forward.kind, self._forward.strength)
+        ways = list(zip(turned(motions), layers, strict=True))
+        for index in range(len(layers) - 1, -1, -1):
+            shown = back.step(*ways[index])
+            if index < count:
+                there[index] = torch.lerp(there[index], shown, 0.5)
+        return there

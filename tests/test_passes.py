@@ -64,11 +64,11 @@ def kept(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("mode", ["online", "bidirectional"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_restored_pass_goes_on_as_if_it_had_never_stopped(kind, batch_size):
+def test_a_restored_pass_goes_on_as_if_it_had_never_stopped(kind, mode):
     frames, boundary = film(), 6
-    step = Step(flickering(kind), TemporalOptions() if kind else None, batch_size)
+    step = Step(flickering(kind), TemporalOptions(mode) if kind else None, batch_size=4)
     whole, states = Pass(step, pytest.fail, boundary), {}
     expected = []
     for index, frame in enumerate(whole.results(whole.follow(iter(frames)))):
@@ -84,9 +84,10 @@ def test_a_restored_pass_goes_on_as_if_it_had_never_stopped(kind, batch_size):
     assert np.array_equal(made(Pass(step, pytest.fail), frames[6:]), expected[6:]) == (kind is None)
 
 
-def test_a_repeat_behind_a_boundary_needs_no_net():
+@pytest.mark.parametrize("mode", ["online", "bidirectional"])
+def test_a_repeat_behind_a_boundary_needs_no_net(mode):
     frames, asked = film(), []
-    step = Step(flickering("chroma", asked), TemporalOptions(), 4)
+    step = Step(flickering("chroma", asked), TemporalOptions(mode), 4)
     one = Pass(step, pytest.fail, 6)
     for index, _ in enumerate(one.results(one.follow(iter(frames)))):
         if index == 12:
@@ -110,3 +111,29 @@ def test_a_state_can_be_asked_for_once_and_makes_earlier_ones_forgotten():
     made(unbroken, film()[:10])
     with pytest.raises(KeyError):
         unbroken.state(4)
+
+
+def test_both_ways_hold_no_more_frames_than_two_windows():
+    """Read ahead as far as a window and its run-up reach, and no further."""
+    frames, read = film() * 5, []
+
+    def source():
+        for index, frame in enumerate(frames):
+            read.append(index)
+            yield frame
+
+    one = Pass(Step(flickering("rgb"), TemporalOptions("bidirectional")), pytest.fail)
+    ahead = [read[-1] - index for index, _ in enumerate(one.results(one.follow(source())))]
+    assert len(ahead) == len(frames)
+    assert 8 < max(ahead) <= 18  # 8 and 8, one that is being measured, and one that is just asked for
+
+
+def test_both_ways_turn_a_film_around():
+    frames, step = film()[6:18], Step(flickering("rgb"), TemporalOptions("bidirectional"))
+    there = made(Pass(step, pytest.fail), frames)
+    back = made(Pass(step, pytest.fail), frames[::-1])[::-1]
+    apart = [np.abs(a.astype(int) - b).mean() for a, b in zip(there, back, strict=True)]
+    assert max(apart) < 0.01  # levels; windows end elsewhere, but their run-ups reach the film's end
+    one_way = Step(flickering("rgb"), TemporalOptions())
+    past, future = (made(Pass(one_way, pytest.fail), part) for part in (frames, frames[::-1]))
+    assert np.abs(past[5].astype(int) - future[::-1][5]).mean() > 4

@@ -255,9 +255,9 @@ def _step(session: Session) -> engine.Step:
     from gantool.temporal import TemporalOptions
 
     request, options = session.request, session.request.video
-    temporal = None
-    if (options.temporal or request.temporal) != "off":
-        temporal = TemporalOptions(mode="online", strength=options.temporal_strength, flow=options.flow)
+    temporal, mode = None, options.temporal or request.temporal
+    if mode != "off":
+        temporal = TemporalOptions(mode=mode, strength=options.temporal_strength, flow=options.flow)
     size = request.batch.batch_size or request.batch_size
     return engine.Step(session.pipeline(), temporal, size, request.quality.strength)
 

@@ -69,6 +69,15 @@ class Files:
         Path | None,
         _files("--from-file", metavar="LIST", help="Take more inputs from a text file, one per line."),
     ] = None
+    compare: Annotated[
+        Literal["off", "split", "side", "stack"],
+        _files(
+            "--compare",
+            metavar="off|split|side|stack",
+            help="Also write before and after in one, as NAME.compare: left and right half, side by side, or "
+            "one above the other.",
+        ),
+    ] = "off"
     overwrite: Annotated[bool, OVERWRITE] = False
     skip_existing: Annotated[
         bool, _files("--skip-existing", help="Leave out inputs whose output exists.")
@@ -127,11 +136,11 @@ class Video:
     """What happens over time, and how the film is written."""
 
     temporal: Annotated[
-        Literal["off", "online"] | None,
+        Literal["off", "online", "bidirectional"] | None,
         _video(
             "--temporal",
-            metavar="off|online",
-            help="Keep films steady from frame to frame. [online; off for upscale]",
+            metavar="off|online|bidirectional",
+            help="Keep films steady: by the frames before, or also by those after. [online; off for upscale]",
         ),
     ] = None
     temporal_strength: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gantool.commands.options import Batch, Files, Hardware, Marks, Model, Quality, Video
 from gantool.console import Console
@@ -40,7 +40,7 @@ class Request:
     marks: Marks
     build: Callable[..., Pipeline]
     scale: float | None = None
-    temporal: str = "online"
+    temporal: Literal["off", "online"] = "online"
     to_srgb: bool = False
     batch_size: int = 4
     between: tuple[str, str] | None = None

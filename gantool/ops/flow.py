@@ -18,18 +18,21 @@ from torch import Tensor
 Method = Literal["farneback", "dis"]
 METHODS: tuple[Method, ...] = ("farneback", "dis")
 
+FARNEBACK = (0.5, 5, 15, 3, 5, 1.2, 0)  # scale, levels, window, iterations, poly n and sigma, flags
 _SMALLEST = 32  # Both methods want at least one window; smaller pictures are padded to this side.
-_TEXTURE_WINDOW = 15  # the window of Farneback below: what it cannot see in there it calls zero motion
+_TEXTURE_WINDOW = 15  # the window of Farneback: what it cannot see in there it calls zero motion
 _TEXTURE_HALF = 5e-4  # corner strength at which half of the flow is believed; film grain stays below
 
+_REFINEMENTS = 3
 _VISIBLY_WORSE = 0.5  # grey levels
 
 
 def estimate(first: np.ndarray, second: np.ndarray, method: Method = "farneback") -> np.ndarray:
     """Flow of ``first`` into ``second``, both grey uint8 (H,W) of one size, any size from 1x1.
 
-    "farneback": Farneback 2003 as in OpenCV, 5 levels, window 15. "dis": dense inverse search (Kroeger
-    2016), OpenCV's medium preset; on half-size film frames the more exact one, and about twice as fast.
+    "farneback": Farneback 2003 as in OpenCV, 5 levels, window 15, and :func:`mend_flat`. "dis": dense inverse
+    search (Kroeger 2016), OpenCV's medium preset, about twice as fast. Both end with a few steps of
+    variational refinement (Brox 2004), which halve what is left of Farneback's error.
     """
     height, width = first.shape
     down, right = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
@@ -38,13 +41,17 @@ def estimate(first: np.ndarray, second: np.ndarray, method: Method = "farneback"
         second = cv2.copyMakeBorder(second, 0, down, 0, right, cv2.BORDER_REPLICATE)
     start = np.zeros((*first.shape, 2), np.float32)
     if method == "farneback":
-        flow = cv2.calcOpticalFlowFarneback(first, second, start, 0.5, 5, 15, 3, 5, 1.2, 0)
+        flow = cv2.calcOpticalFlowFarneback(first, second, start, *FARNEBACK)
+        flow = mend_flat(flow, first, second)
     elif method == "dis":
         # One object per call: it owns buffers, and calls come from several threads.
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         flow = search.calc(np.ascontiguousarray(first), np.ascontiguousarray(second), start)
     else:
         raise ValueError(f"unknown flow method {method!r}")
+    refinement = cv2.VariationalRefinement.create()
+    refinement.setFixedPointIterations(_REFINEMENTS)
+    flow = refinement.calc(first, second, np.ascontiguousarray(flow))
     return flow[:height, :width]
 
 
@@ -106,15 +113,16 @@ def mend_flat(flow: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
 
 def _misfit(first: np.ndarray, second: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """Grey difference that a flow leaves, in levels, as a local mean: float32 (H,W)."""
-    difference = cv2.absdiff(first, follow(second, flow))
+    difference = cv2.absdiff(first, follow(second, flow, cubic=True))
     return cv2.boxFilter(difference, cv2.CV_32F, (9, 9))
 
 
-def follow(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """The second picture as seen from the first: ``picture`` (H,W) or (H,W,C) sampled at x + flow, bilinear,
-    the border repeated."""
+def follow(picture: np.ndarray, flow: np.ndarray, *, cubic: bool = False) -> np.ndarray:
+    """The second picture as seen from the first: ``picture`` (H,W) or (H,W,C) sampled at x + flow, bilinear
+    or bicubic, the border repeated."""
     grid_x, grid_y = _targets(flow)
-    return cv2.remap(picture, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    kernel = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    return cv2.remap(picture, grid_x, grid_y, kernel, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _targets(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
