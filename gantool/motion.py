@@ -63,7 +63,7 @@ def turned(motions: Sequence[Motion]) -> list[Motion]:
 
 def is_repeat(frame: np.ndarray, previous: np.ndarray | None) -> bool:
     """Whether two frames are the same byte by byte; nearly free when they are not."""
-    if previous is None or frame.shape != previous.shape:
+    if previous is None or frame.shape != previous.shape or frame.dtype != previous.dtype:
         return False
     return np.array_equal(frame[::16], previous[::16]) and np.array_equal(frame, previous)
 
@@ -143,7 +143,7 @@ class MotionTracker:
         self._residuals = [float(value) for value in state["residuals"]]
 
     def next(self, frame: np.ndarray) -> Motion:
-        """All three steps for one frame: uint8 (H,W,3) RGB, not to be changed by the caller afterwards."""
+        """All three steps for one frame: uint8 or uint16 (H,W,3) RGB, not to be changed afterwards."""
         pair = self.look(frame)
         return Motion(repeat=True) if pair is None else self.judge(pair, self.measure(pair))
 
@@ -153,7 +153,10 @@ class MotionTracker:
             return None
         height, width = flow_size(*frame.shape[:2])
         gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        pair = Pair(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), self._gray)
+        gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+        if gray.dtype == np.uint16:
+            gray = cv2.convertScaleAbs(gray, alpha=1 / 257)
+        pair = Pair(gray, self._gray)
         self._frame, self._gray = frame, pair.gray
         return pair
 

@@ -153,7 +153,7 @@ class Pass:
         return {} if self._frame is None else {"frame": self._frame}
 
     def results(self, followed: Iterator[Followed]) -> Iterator[Frame]:
-        """The frames as the step makes them, in order, each at its time."""
+        """The frames as the step makes them, in order, each at its time and as deep as it was."""
         index = self._first
         groups = (self._predicted(batch) for batch in _batches(followed, self.batch_size))
         if self.filter is not None and self.filter.window is not None:
@@ -230,11 +230,12 @@ class Pass:
     @torch.inference_mode()
     def _finished(self, fresh: list[Followed], layers: list[Tensor], x: Tensor | None) -> np.ndarray:
         with self._timed("finish"):
+            bits = 16 if fresh[0].frame.rgb.dtype == np.uint16 else 8
             y = torch.stack(layers)
             if self.runner.strength > 0:
                 x = self.runner.load(np.stack([one.frame.rgb for one in fresh])) if x is None else x
                 y = self.runner.finish(x, y)
-            return to_array(y)
+            return to_array(y, bits)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

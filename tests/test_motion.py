@@ -20,6 +20,16 @@ def test_repeats_are_told_byte_by_byte():
     assert not is_repeat(frame, frame[1:]) and not is_repeat(frame, None)
 
 
+def test_deep_frames_move_as_shallow_ones_do():
+    trackers = MotionTracker(), MotionTracker()
+    for t in range(3):
+        frame = view(scene(1), 3 * t, 20)
+        shallow, deep = trackers[0].next(frame), trackers[1].next(frame.astype(np.uint16) * 257)
+    assert shallow.flow is not None and deep.flow is not None
+    for name in ("flow", "trust"):
+        assert np.array_equal(getattr(shallow, name), getattr(deep, name))
+
+
 def cuts(frames, method="farneback", careful=False) -> list[int]:
     """Where the past is dropped, for whatever reason."""
     tracker = MotionTracker(method, careful=careful)

@@ -113,6 +113,15 @@ def test_a_state_can_be_asked_for_once_and_makes_earlier_ones_forgotten():
         unbroken.state(4)
 
 
+def test_deep_frames_stay_deep():
+    same = Pipeline("translate", "same", lambda x, _: x * 1, lambda x, y: y, torch.device("cpu"), blend="rgb")
+    rng = np.random.default_rng(0)
+    frames = [Frame(rng.integers(0, 1 << 16, (9, 12, 3), dtype=np.uint16), t, t / 25) for t in range(3)]
+    for step in (Step(same), Step(same, TemporalOptions(strength=0)), Step(same, strength=0.0)):
+        results = made(Pass(step, pytest.fail), frames)
+        assert all(np.array_equal(rgb, frame.rgb) for rgb, frame in zip(results, frames, strict=True))
+
+
 def test_both_ways_hold_no_more_frames_than_two_windows():
     """Read ahead as far as a window and its run-up reach, and no further."""
     frames, read = film() * 5, []
