@@ -50,6 +50,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     **dict.fromkeys(["layouts", "datacheck"], (2, ARRAYS | {"PIL"})),
     "workfolder": (2, TOOLS),
     "board": (2, TOOLS),
+    "compare": (2, ARRAYS | {"PIL"}),
     **dict.fromkeys(["pipelines", "superres", "colors"], (3, TOOLS)),
     "settings": (1, set()),
     "export": (3, TOOLS | {"onnx", "onnxscript", "onnxruntime"}),
@@ -73,6 +74,7 @@ LIGHT = {
     "catalog",
     "plan",
     "sniff",
+    "numbered",
     "errors",
 }
 LIGHT_PACKAGES = {"typer"}  # what a light room may import when it is itself imported

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from gantool.commands import streams
+from gantool.commands import comparing, streams
 from gantool.commands.jobs import Runner, try_encoder
 from gantool.commands.session import LoadFailed, Request, Session, as_expected
 from gantool.console import Console
@@ -29,6 +29,7 @@ def run(request: Request, console: Console) -> None:
     """
     plan = _plan(request)
     check_plan(plan, console)
+    comparing.check(plan.jobs, request.files, preview=request.video.preview)
     if not plan.jobs and not request.files.dry_run:
         return
     _try_encoders(plan, request)
@@ -37,7 +38,16 @@ def run(request: Request, console: Console) -> None:
         _print_plan(plan, request, sessions, console)
         return
     runner = Runner(request, sessions, console)
-    carry_out(plan, runner.run, console, task=request.task, fail_fast=request.files.fail_fast)
+    work = comparing.comparing(
+        runner.run,
+        request.files,
+        console,
+        video=request.video,
+        quality=request.quality.quality,
+        max_pixels=request.quality.max_pixels,
+        metadata=request.marks.metadata,
+    )
+    carry_out(plan, work, console, task=request.task, fail_fast=request.files.fail_fast)
 
 
 def carry_out(
@@ -179,6 +189,8 @@ def _run_all(
             else:
                 if job.target is not None:
                     console.result(str(job.target), record)
+                    if "compare" in record and not console.json:
+                        console.print(record["compare"])
             if overall is not None:
                 overall.advance()
     return failures, tried

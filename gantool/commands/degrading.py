@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gantool.commands import comparing
 from gantool.commands.batch import carry_out, check_plan
 from gantool.commands.degrader import TASK, Degrader, Record, Request
+from gantool.commands.options import Video
 from gantool.console import Console
 from gantool.errors import GantoolError, InputError, UsageError
 from gantool.plan import IMAGE_OUTPUTS, Job, Plan, make_plan, output_suffix
@@ -24,6 +26,7 @@ def run(request: Request, console: Console) -> None:
     """
     plan = _plan(request)
     check_plan(plan, console)
+    comparing.check(plan.jobs, request.files, preview=request.preview)
     targets = _targets(request, plan)
     sheet = _sheet_job(request, plan) if request.preview else None
     console.check()
@@ -46,7 +49,16 @@ def run(request: Request, console: Console) -> None:
     if sheet:
         console.result(str(sheet.target), _preview(sheet, plan.jobs, degrader, console))
         return
-    carry_out(plan, degrader.run, console, task=TASK, fail_fast=request.files.fail_fast)
+    work = comparing.comparing(
+        degrader.run,
+        request.files,
+        console,
+        video=Video(),
+        quality=request.quality,
+        max_pixels=request.max_pixels,
+        metadata=request.metadata,
+    )
+    carry_out(plan, work, console, task=TASK, fail_fast=request.files.fail_fast)
 
 
 # ---- plan
