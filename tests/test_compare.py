@@ -155,6 +155,17 @@ def test_other_commands(here, capfd):
     assert read_picture(Path("a.chain.compare.png")).width == 256
 
 
+def test_the_plan_names_the_comparison(here, capfd):
+    photo(here / "a.png", 40, 40)
+    done = upscale(capfd, "a.png", "--compare", "side", "--dry-run")
+    assert done.out.splitlines()[0] == "a.png -> a.upscale.png and a.upscale.compare.png"
+    (record,) = upscale(capfd, "a.png", "--compare", "side", "--dry-run", "--json").records
+    assert record["compare"] == "a.upscale.compare.png"
+    done = call(capfd, "degrade", "a.png", "--recipe", "bicubic", "--compare", "side", "--dry-run")
+    assert done.out == "a.png -> a.degrade.png and a.degrade.compare.png\n"
+    assert "compare" not in upscale(capfd, "a.png", "--dry-run").out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "hint"),
     [

@@ -144,8 +144,10 @@ def _print_plan(plan: Plan, request: Request, sessions: list[Session], console: 
             "kind": job.kind,
             "model": models,
             "download_bytes": sum(session.to_download for session in sessions),
+            **comparing.planned(job, request.files),
         }
-        console.result(f"{source} -> {target}", record)
+        also = f" and {record['compare']}" if "compare" in record else ""
+        console.result(f"{source} -> {target}{also}", record)
     if not console.json:
         for path in plan.skipped:
             console.print(f"{path} exists and stays")

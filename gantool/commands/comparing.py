@@ -32,6 +32,13 @@ def place_of(target: Path) -> Path:
     return target.with_name(f"{target.stem}.compare{target.suffix}")
 
 
+def planned(job: Job, files: Files) -> Record:
+    """What a plan says of a job's comparison: its path as "compare", or nothing."""
+    if files.compare == "off" or job.target is None:
+        return {}
+    return {"compare": str(place_of(job.target))}
+
+
 def check(jobs: Iterable[Job], files: Files, *, preview: bool = False) -> None:
     """Refuse before any work what could not be compared. Raises UsageError or OutputError."""
     if files.compare == "off":

@@ -41,7 +41,10 @@ def run(request: Request, console: Console) -> None:
     if request.files.dry_run:
         for job in jobs:
             source, target = str(job.source or "-"), str(job.target or "-")
-            console.result(f"{source} -> {target}", {**degrader.record(job), "kind": job.kind})
+            also = {} if sheet else comparing.planned(job, request.files)
+            words = f" and {also['compare']}" if also else ""
+            record = {**degrader.record(job), "kind": job.kind, **also}
+            console.result(f"{source} -> {target}{words}", record)
         return
     if not jobs:
         return

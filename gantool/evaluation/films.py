@@ -5,40 +5,23 @@ Nothing here needs a reference for the result; the source gives the motion, and 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 
 from gantool import metrics
 from gantool.errors import InputError
 from gantool.evaluation.integrity import Clock, checks_of
-from gantool.evaluation.pictures import Gallery, heat, small
-from gantool.evaluation.result import Evaluation, Exhibit, Measure, Row, mean_of
+from gantool.evaluation.pictures import Gallery
+from gantool.evaluation.result import Evaluation, Measure, Row, mean_of
+from gantool.evaluation.steadiness import FLOWS, Judge, Moment, Watch
 from gantool.media.packets import sound_tracks
 from gantool.media.video import VideoInfo, probe, read_frames
-from gantool.ops import flow as optical
 from gantool.preview import expected_frames
 from gantool.progress import Progress
 
-Judge = Literal["dis", "farneback"]
-_LONGEST_SIDE = (
-    960  # px, of the frames that motion is measured on: four times the pixels, four times the time
-)
-_LEAST_PX = 32  # what DIS wants; smaller frames are padded
-_LEAST_SEEN = (
-    0.2  # of the picture, seen in both frames: at cuts it was 0.04 at most, within shots 0.38 at least
-)
-_MOST_CHANGE = 0.01  # E_warp of a source that goes on; Farneback sees no motion over cuts, and trusts it
-
-_FLOWS = {
-    "dis": "DIS, medium preset, finest scale 0, at full size (longest side {side} px)",
-    "farneback": "Farneback, at full size (longest side {side} px)",
-}
 MEASURES = (
     Measure(
         "warping_error",
@@ -79,15 +62,6 @@ SUMMARY = (
 )
 
 
-class _Moment(NamedTuple):
-    """A frame of the result at the size of ``source``'s grid or larger, and the source's."""
-
-    number: int
-    time: float
-    result: np.ndarray
-    source: np.ndarray
-
-
 def evaluate_film(
     result: Path,
     source: Path,
@@ -109,7 +83,7 @@ def evaluate_film(
     infos = probe(source), probe(result)
     if progress is not None:
         progress.total(expected_frames(infos[0], 0.0, duration))
-    clock, watch = Clock(), _Watch(judge)
+    clock, watch = Clock(), Watch(judge)
     gallery = Gallery(apart=1.0)
     rows: list[Row] = []
     for moment in _moments(infos, clock, duration):
@@ -125,22 +99,17 @@ def evaluate_film(
             )
         if progress is not None:
             progress.advance(1)
-    sound = None if duration is not None else (sound_tracks(source), sound_tracks(result))
+    whole = duration is None and not any(info.numbered for info in infos)
+    sound = (sound_tracks(source), sound_tracks(result)) if whole else None
     totals = {one.name: mean_of(rows, one.name) for one in MEASURES} | watch.totals(rows)
-    left_out = {} if duration is None else {"sound, subtitles": "only a part of the film was measured"}
-    if watch.cuts:
-        frames = ", ".join(map(str, watch.cuts[:12])) + (", ..." if len(watch.cuts) > 12 else "")
-        left_out["E_warp at cuts"] = f"the source does not go on from the frame before at {frames}"
-    if len(rows) <= max(metrics.CDC_GAPS):
-        left_out["CDC"] = "it needs at least five frames"
     return Evaluation(
         "eval video",
         {"result": str(result), "source": str(source)},
-        {"judge": _FLOWS[judge].format(side=watch.longest), "frames": len(rows), "cuts": watch.cuts},
+        {"judge": FLOWS[judge].format(side=watch.longest), "frames": len(rows), "cuts": watch.cuts},
         MEASURES,
         totals,
         rows,
-        left_out=left_out,
+        left_out=_left_out(len(rows), watch.cuts, None if whole else duration is not None),
         checks=checks_of(*infos, clock, sound),
         exhibits=gallery.exhibits(len(rows)),
         curves=[
@@ -154,6 +123,21 @@ def evaluate_film(
     )
 
 
+def _left_out(frames: int, cuts: list[int], part: bool | None) -> dict[str, str]:
+    """``part``: whether only a part of the film was measured; None for a whole one that may have sound."""
+    found = {}
+    if part is not None:
+        found["sound, subtitles"] = (
+            "only a part of the film was measured" if part else "numbered pictures have none"
+        )
+    if cuts:
+        numbers = ", ".join(map(str, cuts[:12])) + (", ..." if len(cuts) > 12 else "")
+        found["E_warp at cuts"] = f"the source does not go on from the frame before at {numbers}"
+    if frames <= max(metrics.CDC_GAPS):
+        found["CDC"] = "it needs at least five frames"
+    return found
+
+
 def _length_error(result: Path, clock: Clock) -> InputError | None:
     wanted, found = clock.frames
     if wanted == found:
@@ -162,7 +146,7 @@ def _length_error(result: Path, clock: Clock) -> InputError | None:
     return InputError(what, result, "Make the film again, or measure a part of both with --duration")
 
 
-def _moments(infos: tuple[VideoInfo, VideoInfo], clock: Clock, duration: float | None) -> Iterator[_Moment]:
+def _moments(infos: tuple[VideoInfo, VideoInfo], clock: Clock, duration: float | None) -> Iterator[Moment]:
     """The frames of both films, one by one, as far as both go; ``clock`` is filled in."""
     paths = [info.path for info in infos]
     readers = [
@@ -179,7 +163,7 @@ def _moments(infos: tuple[VideoInfo, VideoInfo], clock: Clock, duration: float |
         passed = [one.time - start for one, start in zip((source, result), clock.starts, strict=True)]
         clock.apart = max(clock.apart, abs(passed[0] - passed[1]))
         picture = _unpadded(result.rgb, source.rgb, paths[1])
-        yield _Moment(number, source.time, picture, source.rgb)
+        yield Moment(number, source.time, picture, source.rgb)
 
 
 def _unpadded(result: np.ndarray, source: np.ndarray, path: Path | None) -> np.ndarray:
@@ -192,133 +176,3 @@ def _unpadded(result: np.ndarray, source: np.ndarray, path: Path | None) -> np.n
         what = f"its pictures are {wide}x{tall}, the source's {width}x{height}: other proportions"
         raise InputError(what, path, "Give the film that the result was made from")
     return result
-
-
-class _Jump(NamedTuple):
-    """How one frame of the result follows from the one before; ``change`` (H,W), 0 where it is not judged."""
-
-    error: float
-    source: np.ndarray
-    before: np.ndarray
-    now: np.ndarray
-    change: np.ndarray
-
-    def exhibit(self, word: str, title: str) -> Exhibit:
-        words, colours = heat(self.change)
-        panels = (
-            ("source", small(self.source)),
-            ("result, the frame before", small(self.before)),
-            ("result", small(self.now)),
-            (f"change beyond motion, {words}", colours),
-        )
-        name = {"worst": "Largest jump", "best": "Smallest"}[word]
-        return Exhibit(f"{name}: {title}", panels)
-
-
-class _Watch:
-    """Sees the frames one by one. Keeps the last pair, and histograms of the last four."""
-
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
-        self.cuts: list[int] = []
-        self.longest = 0
-        self.jump: _Jump | None = None
-        self._last: _Moment | None = None
-        self._past: tuple[deque, deque] = (deque(maxlen=4), deque(maxlen=4))
-        self._apart: dict[tuple[int, int], list[float]] = {}  # sum and count by film and gap
-
-    def see(self, now: _Moment) -> dict[str, float | None]:
-        """The figures of one frame."""
-        last, self._last = self._last, now
-        values: dict[str, float | None] = {"warping_error": None, "source_warping_error": None}
-        self.jump = None
-        if last is not None:
-            values |= self._steadiness(last, now)
-        size = now.source.shape[1], now.source.shape[0]
-        back, large = now.result, now.source
-        if now.result.shape != now.source.shape:
-            shrinks = now.result.shape[0] > size[1]
-            back = cv2.resize(now.result, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-            size = now.result.shape[1], now.result.shape[0]
-            large = cv2.resize(now.source, size, interpolation=cv2.INTER_CUBIC if shrinks else cv2.INTER_AREA)
-        detail = metrics.sharpness(large)
-        values["sharpness"] = metrics.sharpness(now.result) / detail if detail > 0 else None
-        values["lightness_shift"] = metrics.lightness_shift(back, now.source)
-        values["colourfulness"] = metrics.colourfulness(now.result)
-        values["source_colourfulness"] = metrics.colourfulness(now.source)
-        for film, picture in enumerate((now.source, now.result)):
-            found = metrics.histograms(picture)
-            for gap in metrics.CDC_GAPS:
-                if len(self._past[film]) >= gap:
-                    total = self._apart.setdefault((film, gap), [0.0, 0.0])
-                    total[0] += metrics.divergence(self._past[film][-gap], found)
-                    total[1] += 1
-            self._past[film].append(found)
-        return values
-
-    def _steadiness(self, last: _Moment, now: _Moment) -> dict[str, float | None]:
-        """E_warp of the source and of the result over one step; none at a cut."""
-        forward, mask = self._motion(last.source, now.source)
-        values: dict[str, float | None] = {}
-        for name, before, after in (
-            ("source_warping_error", last.source, now.source),
-            ("warping_error", last.result, now.result),
-        ):
-            flow, seen = _at_size(forward, mask, *after.shape[:2])
-            change, within = metrics.change_beyond_motion(before, after, flow)
-            seen = seen & within
-            square = (change**2).mean(axis=-1)
-            error = values[name] = float(square[seen].mean()) if seen.any() else 0.0
-            if name == "source_warping_error" and (seen.mean() < _LEAST_SEEN or error > _MOST_CHANGE):
-                self.cuts.append(now.number)
-                return {}
-            if name == "warping_error":
-                self.jump = _Jump(error, now.source, before, after, np.sqrt(square) * seen)
-        return values
-
-    def _motion(self, last: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Flow of the earlier source frame into the later one, and where it can be trusted."""
-        height, width = last.shape[:2]
-        shrink = min(1.0, _LONGEST_SIDE / max(height, width))
-        size = max(1, round(width * shrink)), max(1, round(height * shrink))
-        self.longest = max(size)
-        first, second = (
-            cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-            for frame in (last, now)
-        )
-        if np.array_equal(first, second):
-            return np.zeros((*first.shape, 2), np.float32), np.ones(first.shape, bool)
-        forward, backward = self._flow(first, second), self._flow(second, first)
-        return forward, metrics.reliable(forward, backward)
-
-    def _flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        if self.judge == "farneback":
-            return optical.estimate(first, second, "farneback")
-        height, width = first.shape
-        edges = 0, max(0, _LEAST_PX - height), 0, max(0, _LEAST_PX - width)
-        first, second = (cv2.copyMakeBorder(x, *edges, cv2.BORDER_REPLICATE) for x in (first, second))
-        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        search.setFinestScale(0)
-        return search.calc(first, second, np.zeros((*first.shape, 2), np.float32))[:height, :width]
-
-    def totals(self, rows: list[Row]) -> dict[str, float | None]:
-        """CDC of both films, and E_warp over the source's."""
-        found: dict[str, float | None] = {}
-        for film, name in enumerate(("source_cdc", "cdc")):
-            parts = [self._apart.get((film, gap)) for gap in metrics.CDC_GAPS]
-            means = [part[0] / part[1] for part in parts if part is not None]
-            found[name] = float(np.mean(means)) if len(means) == len(parts) else None
-        error, floor = mean_of(rows, "warping_error"), mean_of(rows, "source_warping_error")
-        found["warping_error_over_floor"] = error / floor if error is not None and floor else None
-        return found
-
-
-def _at_size(flow: np.ndarray, mask: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A flow and its mask for pictures of another size: enlarged, and the flow's values with it."""
-    tall, wide = mask.shape
-    if (tall, wide) == (height, width):
-        return flow, mask
-    scaled = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-    scaled *= np.array([width / wide, height / tall], np.float32)
-    seen = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    return scaled, seen.astype(bool)

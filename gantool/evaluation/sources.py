@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gantool.errors import InputError, UsageError
-from gantool.sniff import IMAGE_SUFFIXES, kind_of
+from gantool.numbered import is_numbered
+from gantool.sniff import IMAGE_SUFFIXES, Kind, kind_of
 
 # gantool's own outputs beside their inputs: photo.upscale.png belongs to photo.png.
 _OWN = re.compile(r"\.(colorize|frontalize|translate|upscale|style|degrade|chain)$")
@@ -38,14 +39,14 @@ def pairs_of(result: Path, truth: Path, recursive: bool = False) -> Subject:
         UsageError: a folder against a file, or a picture against a film.
     """
     for path in (result, truth):
-        if not path.exists():
+        if not path.exists() and not is_numbered(path):
             raise InputError("there is no such file or folder", path, "Check the path")
     if result.is_dir() != truth.is_dir():
         raise UsageError(
             f"{result} and {truth} are a folder and a file", remedy="Give two files or two folders"
         )
     if not result.is_dir():
-        kinds = kind_of(result), kind_of(truth)
+        kinds = _kind(result), _kind(truth)
         if kinds[0] != kinds[1]:
             what = f"{result} is {_WORDS[kinds[0]]}, {truth} is {_WORDS[kinds[1]]}"
             raise UsageError(what, remedy="Give two of a kind")
@@ -61,6 +62,10 @@ def pairs_of(result: Path, truth: Path, recursive: bool = False) -> Subject:
 
 
 _WORDS = {"image": "a picture", "video": "a film"}
+
+
+def _kind(path: Path) -> Kind:
+    return "video" if is_numbered(path) else kind_of(path)
 
 
 def pictures_in(folder: Path, recursive: bool = False) -> list[Path]:

@@ -146,13 +146,21 @@ def test_a_part_of_both(source, tmp_path):
     assert "sound 1" not in verdicts(found) and "part" in found.left_out["sound, subtitles"]
 
 
+def test_numbered_pictures_are_a_film(source, tmp_path):
+    for number, frame in enumerate(FRAMES):
+        cv2.imwrite(str(tmp_path / f"{number:03d}.png"), frame)
+    found = evaluate_film(tmp_path / "%03d.png", source)
+    assert found.totals["lightness_shift"] < 0.2 and verdicts(found)["frames"]
+    assert found.left_out["sound, subtitles"] == "numbered pictures have none"
+
+
 def test_figures_are_those_of_metrics(source):
     """E_warp over the whole film at once, along the same flows."""
-    from gantool.evaluation.films import _Watch
+    from gantool.evaluation.steadiness import Watch
     from gantool.media.video import read_frames
 
     frames = [frame.rgb for frame in read_frames(source)]
-    watch = _Watch("dis")
+    watch = Watch("dis")
     flows, masks = zip(*(watch._motion(a, b) for a, b in pairwise(frames)), strict=True)
     totals = evaluate_film(source, source).totals
     assert totals["warping_error"] == pytest.approx(metrics.warping_error(frames, flows, masks))

@@ -152,6 +152,9 @@ def test_films_frame_by_frame(tmp_path):
     for name, some in (("good", frames), ("bad", bad), ("short", frames[:3])):
         write_clip(tmp_path / f"{name}.mkv", some, Fraction(25), crf=4)
     found = evaluated(tmp_path / "bad.mkv", tmp_path / "good.mkv")
+    for number, frame in enumerate(bad):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), frame)
+    assert evaluated(tmp_path / "%d.png", tmp_path / "bad.mkv").totals["psnr"] > 30
     assert [row.name for row in found.rows] == [f"frame {n}" for n in range(4)]
     assert [row.time for row in found.rows] == pytest.approx([0, 0.04, 0.08, 0.12])
     psnr = [row.values["psnr"] for row in found.rows]
