@@ -20,7 +20,7 @@ import torch
 
 from gantool.inference import Runner, to_array
 from gantool.media.image import Picture
-from gantool.media.video import Frame, VideoInfo, open_writer, read_frames
+from gantool.media.video import Frame, VideoInfo, is_deep, open_writer, read_frames
 from gantool.ops.flow import fill
 from gantool.ops.resize import resize, to_tensor
 from gantool.passes import Pass, Step
@@ -114,7 +114,8 @@ def run_video(
 
     Every source frame gives one output frame with the same timestamp. A frame that repeats the one before
     byte by byte repeats its result, at no cost. Several steps do what as many runs through lossless files
-    would: each sees the frames that the one before it made, in 8 bit, and keeps them steady by their motion.
+    would: each sees the frames that the one before it made, and keeps them steady by their motion. They are
+    of 8 bits, or of 16 where the source has more than 8 or the target is to get more.
 
     Args:
         info: the source, as ``probe`` found it.
@@ -140,6 +141,7 @@ def run_video(
 
     if progress is not None:
         progress.total(expected_frames(info, start, duration))
+    deep = is_deep(target, info, **(writer or {}))
     passes = [Pass(step, note) for step in steps]
     height, width = output_size(steps, info.height, info.width)
 
@@ -157,9 +159,8 @@ def run_video(
 
     def decode() -> Iterator[Frame]:
         assert info.path is not None
-        return read_frames(
-            info.path, info, start=start, duration=duration, keep_partial=keep_partial, warn=note
-        )
+        part = {"start": start, "duration": duration, "keep_partial": keep_partial}
+        return read_frames(info.path, info, **part, deep=deep, warn=note)
 
     count = 0
     with Relay(check) as relay:

@@ -26,7 +26,7 @@ from gantool.media.deinterlace import deinterlaced
 from gantool.media.info import VideoInfo
 from gantool.media.probe import open_input, orientation, probe, video_stream
 from gantool.media.tonemap import to_standard
-from gantool.media.ycbcr import deep_rgb, shallow_rgb, to_shallow
+from gantool.media.ycbcr import deep_rgb, in_depth, shallow_rgb
 
 _WHOLE = 1  # AVPictureType of a picture that needs no other
 _INTERLACED = "the video is interlaced; its frames are made whole (--deinterlace off leaves them)"
@@ -35,9 +35,9 @@ _BACK = (0, 5, 30, 180)  # seconds before the start where reading is tried to be
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: ``rgb`` (H,W,3) uint8, or uint16 of a deep source where that was asked for, contiguous;
-    ``pts`` in ``info.time_base``; ``time`` in seconds from the start of the file; ``duration`` in
-    ``info.time_base``, 0 when the file does not say."""
+    """One picture: ``rgb`` (H,W,3) uint8, or uint16 where that was asked for, contiguous; ``pts`` in
+    ``info.time_base``; ``time`` in seconds from the start of the file; ``duration`` in ``info.time_base``, 0
+    when the file does not say."""
 
     rgb: np.ndarray
     pts: int
@@ -61,9 +61,9 @@ def read_frames(
 
     ``start`` and ``duration`` (seconds, from the start of the file) select the frames with
     start <= time < start + duration. ``threads`` is the number of decoder threads, 0 for the library's
-    choice. ``deep`` keeps more than 8 bits where the source has them. ``from_pts`` leaves out frames before
-    that time stamp as read already; it is no error when none is left. ``warn`` receives one sentence for each
-    thing that is not as it should be.
+    choice. ``deep`` gives uint16 RGB, with all that a source of more than 8 bits has. ``from_pts`` leaves out
+    frames before that time stamp as read already; it is no error when none is left. ``warn`` receives one
+    sentence for each thing that is not as it should be.
 
     Raises InputError for damage (with ``keep_partial``: a warning, and the stream ends before the damage),
     for a picture size that changes, and for a selection that holds no frame.
@@ -264,7 +264,7 @@ class _Reader:
                 self.path,
                 "Cut the file there, or use --start and --duration",
             )
-        rgb = self._stored_rgb(frame)
+        rgb = in_depth(self._stored_rgb(frame), deep=self.deep)
         if mirrored:
             rgb = rgb[:, ::-1]
         return np.ascontiguousarray(np.rot90(rgb, rotation // 90) if rotation else rgb)
@@ -278,9 +278,7 @@ class _Reader:
         if not info.deep:
             return shallow_rgb(self.reformatter, frame, info.matrix, full=info.full_range)
         rgb = deep_rgb(self.reformatter, frame, info.matrix, full=info.full_range)
-        if info.hdr:
-            rgb = to_standard(rgb, info.hdr, info.peak_nits)
-        return rgb if self.deep else to_shallow(rgb)
+        return to_standard(rgb, info.hdr, info.peak_nits) if info.hdr else rgb
 
     def _announce(self) -> None:
         info = self.info

@@ -23,7 +23,7 @@ from gantool.media.gif import palette_frame
 from gantool.media.info import VideoInfo
 from gantool.media.mux import Muxer
 from gantool.media.tracks import Tracks
-from gantool.media.ycbcr import FULL, LIMITED, video_frame
+from gantool.media.ycbcr import FULL, LIMITED, in_depth, video_frame
 
 if TYPE_CHECKING:
     from gantool.media.provenance import Provenance
@@ -148,7 +148,7 @@ class VideoWriter:
             raise EncoderError("no frame was given to the encoder", self.path)
         try:
             picture, pts, duration = self.held
-            duration = duration or self.muxer.last_duration(pts)
+            duration = self.muxer.last_duration(pts, duration)
             self._encode(picture, pts, duration)
             self._mux_pictures(self.muxer.guard(self.stream.encode, None))
             self.muxer.close(pts + duration)
@@ -181,7 +181,7 @@ class VideoWriter:
 
     def _picture(self, rgb: np.ndarray) -> Any:
         if self.plan.muxer == "gif":
-            return palette_frame(rgb)
+            return palette_frame(in_depth(rgb, deep=False))
         below, right = self.plan.height - rgb.shape[0], self.plan.width - rgb.shape[1]
         if below or right:
             rgb = np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="edge")

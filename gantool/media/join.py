@@ -147,7 +147,7 @@ def _packets(container: Any) -> Iterator[Any]:
 def _times(muxer: Muxer, parts: Sequence[Part]) -> tuple[list[int], list[int], int]:
     """Stamps and durations of all frames on the output's clock, and the end of the last on the source's."""
     pts = [stamp for part in parts for stamp in part.pts]
-    end = pts[-1] + (parts[-1].duration or muxer.last_duration(pts[-1]))
+    end = pts[-1] + muxer.last_duration(pts[-1], parts[-1].duration)
     times = [muxer.stamp(here, after - here) for here, after in pairwise([*pts, end])]
     return [stamp for stamp, _ in times], [ticks for _, ticks in times], end
 

@@ -132,12 +132,17 @@ class Muxer:
         """A time of the source on the output's clock; :meth:`stamp` comes first."""
         return (pts - (self.shift or 0)) * self.info.time_base
 
-    def last_duration(self, pts: int) -> int:
-        """How long the last frame is shown, in ``info.time_base``, where the frame itself does not say."""
+    def last_duration(self, pts: int, own: int = 0) -> int:
+        """How long the last frame is shown, in ``info.time_base``. ``own``: what the frame itself says.
+
+        The end of the picture, where the container knows it, is believed more: with B-frames, a variable
+        rate gives frames the duration of another.
+        """
         end = self.info.end_pts
-        if self.end is None and end is not None and end > pts:
-            return end - pts
-        return max(1, round(1 / (self.info.fps * self.info.time_base)))
+        frame = max(1, round(1 / (self.info.fps * self.info.time_base)))
+        if end is None or end <= pts or self.end is not None or self.keep_partial:
+            return own or frame
+        return end - pts if not own or end - pts <= max(own, frame) else own
 
     def put(self, packet: Any) -> None:
         """Write a packet of the picture."""

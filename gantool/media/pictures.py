@@ -18,16 +18,15 @@ import numpy as np
 from gantool.errors import EncoderError, InputError, OutputError
 from gantool.media.decode import Frame
 from gantool.media.files import atomic, output_error
-from gantool.media.image import Picture, format_of, read_picture, write_picture
+from gantool.media.image import Picture, read_picture, write_picture
 from gantool.media.info import NUMBERED, VideoInfo
-from gantool.media.ycbcr import to_shallow
+from gantool.media.ycbcr import in_depth
 from gantool.numbered import is_numbered, nth, numbers
 
 if TYPE_CHECKING:
     from gantool.media.provenance import Provenance
 
 USUAL_RATE = Fraction(25)
-_DEEP = ("PNG", "TIFF")  # formats that hold 16 bits
 
 
 def probe_pictures(pattern: Path, fps: Fraction | None = None) -> VideoInfo:
@@ -83,18 +82,12 @@ def read_pictures(
             warn("the transparency channel is left out")
         for note in picture.notes:
             warn(note)
-        yield Frame(_fitted(picture.rgb, deep and info.deep), index, float(index / info.fps), 1)
+        yield Frame(in_depth(picture.rgb, deep=deep), index, float(index / info.fps), 1)
 
 
 def _index(seconds: float, fps: Fraction) -> int:
     """The first picture at or after a time; a hundredth of one may be missing to it."""
     return -int((Fraction(1, 100) - Fraction(seconds).limit_denominator(1_000_000) * fps) // 1)
-
-
-def _fitted(rgb: np.ndarray, deep: bool) -> np.ndarray:
-    if deep:
-        return rgb if rgb.dtype == np.uint16 else rgb.astype(np.uint16) * np.uint16(257)
-    return to_shallow(rgb) if rgb.dtype == np.uint16 else rgb
 
 
 def _whole(pattern: Path) -> list[int]:
@@ -176,11 +169,6 @@ class PictureWriter:
         target = nth(self.path, number)
         write_picture(target, Picture(rgb), quality=self.quality, provenance=self.provenance)
         self.count += 1
-
-
-def keeps_depth(path: Path) -> bool:
-    """Whether pictures of that suffix hold 16 bits."""
-    return format_of(path.suffix) in _DEEP
 
 
 @contextlib.contextmanager

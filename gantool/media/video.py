@@ -8,7 +8,7 @@ from typing import Any
 from gantool.media.clip import write_clip
 from gantool.media.decode import Frame, read_frames
 from gantool.media.encode import VideoWriter
-from gantool.media.encoders import writable_suffixes
+from gantool.media.encoders import plan_picture, writable_suffixes
 from gantool.media.info import VideoInfo
 from gantool.media.pictures import PictureWriter, place
 from gantool.media.probe import probe
@@ -20,6 +20,7 @@ __all__ = [
     "PictureWriter",
     "VideoInfo",
     "VideoWriter",
+    "is_deep",
     "open_writer",
     "place",
     "probe",
@@ -28,6 +29,16 @@ __all__ = [
     "writable_suffixes",
     "write_clip",
 ]
+
+
+def is_deep(path: Path, info: VideoInfo, *, codec: str = "auto", pix_fmt: str = "auto", **_: Any) -> bool:
+    """Whether frames are worth having in 16 bits: the source has more than 8, or the target is to get them.
+
+    Options as for :func:`open_writer`; those without a bearing on it are passed over.
+    """
+    if info.deep or is_numbered(path):
+        return info.deep
+    return plan_picture(path, info, (info.width, info.height), codec=codec, pix_fmt=pix_fmt).deep
 
 
 def open_writer(

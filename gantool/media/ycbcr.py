@@ -110,9 +110,11 @@ def deep_rgb(reformatter: VideoReformatter, frame: Any, matrix: str, *, full: bo
     return cv2.transform(picture, matrix34 * PEAK)  # rounds, and clips to 0..65535
 
 
-def to_shallow(rgb: np.ndarray) -> np.ndarray:
-    """uint16 to uint8, rounded to the nearest level."""
-    return cv2.convertScaleAbs(rgb, alpha=1 / 257)
+def in_depth(rgb: np.ndarray, *, deep: bool) -> np.ndarray:
+    """uint8 or uint16 as uint16 (``deep``) or as uint8, rounded to the nearest level."""
+    if deep:
+        return rgb if rgb.dtype == np.uint16 else rgb.astype(np.uint16) * np.uint16(257)
+    return rgb if rgb.dtype == np.uint8 else cv2.convertScaleAbs(rgb, alpha=1 / 257)
 
 
 def video_frame(reformatter: VideoReformatter, rgb: np.ndarray, pix_fmt: str, *, full: bool) -> Any:
@@ -129,8 +131,7 @@ def video_frame(reformatter: VideoReformatter, rgb: np.ndarray, pix_fmt: str, *,
             dst_color_range=FULL if full else LIMITED,
             interpolation=_AREA,
         )
-    if rgb.dtype == np.uint8:
-        rgb = rgb.astype(np.uint16) * 257
+    rgb = in_depth(rgb, deep=True)
     if layout.is_rgb:
         picture = cv2.transform(rgb, np.diag([(2**depth - 1) / PEAK] * 3))
         whole = _filled("gbrp" + name, picture[..., [1, 2, 0]])

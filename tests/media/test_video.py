@@ -72,6 +72,8 @@ def test_variable_rate_is_kept_exactly(folder: Path, suffix: str) -> None:
     assert warnings == []
     assert info.variable_rate is (True if suffix == ".mp4" else None)
     assert np.abs(times(frames) - times(again)).max() < 1e-9
+    # The last frame lasts until the picture's end, not as long as the frame decoded last.
+    assert probe(folder / f"vfr.out{suffix}").duration == pytest.approx(2.0, abs=0.002)
     assert_same_tracks(source, folder / f"vfr.out{suffix}")
 
 
