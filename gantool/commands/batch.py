@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gantool.commands import comparing, streams
-from gantool.commands.jobs import Runner, try_encoder
+from gantool.commands.jobs import Runner, probed, try_encoder
 from gantool.commands.session import LoadFailed, Request, Session, as_expected
 from gantool.console import Console
-from gantool.errors import GantoolError, OutputError, PartialError, Stopped, UsageError
+from gantool.errors import GantoolError, InputError, OutputError, PartialError, Stopped, UsageError
 from gantool.numbered import is_numbered
 from gantool.plan import Job, Plan, make_plan, output_suffix
 from gantool.sniff import Kind, kind_of_suffix
@@ -144,6 +144,7 @@ def _print_plan(plan: Plan, request: Request, sessions: list[Session], console: 
             "kind": job.kind,
             "model": models,
             "download_bytes": sum(session.to_download for session in sessions),
+            **_source_facts(job, request, console),
             **comparing.planned(job, request.files),
         }
         also = f" and {record['compare']}" if "compare" in record else ""
@@ -154,6 +155,19 @@ def _print_plan(plan: Plan, request: Request, sessions: list[Session], console: 
         for session in sessions:
             size = describe_size(session.to_download) if session.choice.path is None else "nothing"
             console.print(f"model {session.model}, {size} to download")
+
+
+def _source_facts(job: Job, request: Request, console: Console) -> dict[str, str]:
+    """What a film is, for its record; said on stderr too, as is why it cannot be read."""
+    if job.kind != "video" or job.source is None:
+        return {}
+    try:
+        facts = probed(job.source, request.video).summary()
+    except InputError as error:
+        console.warn(str(error))
+        return {"error": error.what}
+    console.info(f"{job.source}: {facts}")
+    return {"film": facts}
 
 
 def _run_all(

@@ -162,15 +162,10 @@ class Runner:
     @contextlib.contextmanager
     def _probed(self, job: Job) -> Iterator[VideoInfo]:
         """What the film is; while the body runs, it can be read."""
-        from gantool.media import video
-
         options = self._request.video
-        fps = rate(options.fps, "--fps")
         with streams.stdin_file() if job.source is None else contextlib.nullcontext(job.source) as source:
-            info = video.probe(
-                source, deinterlace=options.deinterlace == "auto", tonemap=options.tonemap, fps=fps
-            )
-            if info.numbered and fps is None:
+            info = probed(source, options)
+            if info.numbered and options.fps is None:
                 self._console.info(f"{job.source}: {info.fps} frames/s; --fps says otherwise")
             yield info
 
@@ -239,6 +234,14 @@ class Runner:
 
     def _warner(self, job: Job) -> Callable[[str], None]:
         return lambda message: self._warn(message, job)
+
+
+def probed(source: Path, options: Video) -> VideoInfo:
+    """What a film is, as it will be read. Raises InputError, and UsageError for a wrong ``--fps``."""
+    from gantool.media import video
+
+    whole, fps = options.deinterlace == "auto", rate(options.fps, "--fps")
+    return video.probe(source, deinterlace=whole, tonemap=options.tonemap, fps=fps)
 
 
 def try_encoder(target: Path, options: Video, info: VideoInfo | None = None) -> None:
