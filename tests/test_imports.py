@@ -53,6 +53,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "compare": (2, ARRAYS | {"PIL"}),
     **dict.fromkeys(["pipelines", "superres", "colors"], (3, TOOLS)),
     "settings": (1, set()),
+    **dict.fromkeys(["alignment", "heads"], (1, ARRAYS)),
     "export": (3, TOOLS | {"onnx", "onnxscript", "onnxruntime"}),
     "colors": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
