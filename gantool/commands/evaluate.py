@@ -120,7 +120,7 @@ def picture_set(
     *,
     folder: Annotated[Path, _path("FOLDER", "Pictures.")],
     reference: Annotated[
-        Path | None, _path("REFERENCE", "Pictures that they should be like, not one by one.")
+        Path | None, _path("[REFERENCE]", "Pictures that they should be like, not one by one.")
     ] = None,
     recursive: Recursive = False,
     overwrite: Overwrite = False,
