@@ -172,6 +172,8 @@ class VideoWriter:
         stream.thread_count = threads
         stream.codec_context.time_base = plan.time_base
         stream.sample_aspect_ratio = info.sar
+        if plan.muxer in ("mp4", "mov") and plan.encoder.startswith(("libx265", "hevc_")):
+            stream.codec_context.codec_tag = "hvc1"  # the form of HEVC that Apple's players take
         if plan.muxer != "gif":
             stream.colorspace = _RGB if plan.rgb else _BT709
             stream.color_range = FULL if plan.full else LIMITED

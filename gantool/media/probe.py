@@ -189,7 +189,8 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> VideoInfo:
         sar=sar,
         pix_fmt=frame.format.name,
         bits=max(c.bits for c in frame.format.components) if frame.format.components else 8,
-        alpha=any(c.is_alpha for c in frame.format.components),
+        # FFmpeg's own decoder of VP9 leaves its alpha out and does not say so.
+        alpha=any(c.is_alpha for c in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
         matrix=matrix or ("bt709" if height >= 720 or width >= 1280 else "bt601"),
         full_range=_is_full(frame),
         tagged=matrix is not None or frame.format.is_rgb,

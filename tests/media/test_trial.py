@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -97,6 +98,13 @@ def test_an_old_codec_gets_the_quality_that_was_asked_for(tmp_path: Path) -> Non
         write_clip(tmp_path / "old.mp4", [noise] * 5, 25, codec="mpeg4", crf=crf)
         sizes.append((tmp_path / "old.mp4").stat().st_size)
     assert sizes[0] > 3 * sizes[1]
+
+
+def test_hevc_in_mp4_bears_the_tag_that_apple_reads(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 5, 25, codec="libx265")
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+    assert len(list(read_frames(tmp_path / "a.mp4"))) == 5
 
 
 @pytest.mark.parametrize("count", [1, 2])

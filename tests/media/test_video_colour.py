@@ -227,8 +227,11 @@ def test_interlaced_video_is_announced(tmp_path: Path) -> None:
     assert warnings == ["the video is interlaced; its frames are made whole (--deinterlace off leaves them)"]
 
 
-def test_transparency_is_announced(tmp_path: Path) -> None:
-    source = tmp_path / "alpha.mov"
-    ffmpeg(*PICTURE, "-c:v", "qtrle", "-pix_fmt", "argb", source)
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"), [("alpha.mov", "qtrle", "argb"), ("alpha.webm", "libvpx-vp9", "yuva420p")]
+)
+def test_transparency_is_announced(tmp_path: Path, name: str, codec: str, pix_fmt: str) -> None:
+    source = tmp_path / name
+    ffmpeg(*PICTURE, "-frames:v", "5", "-c:v", codec, "-pix_fmt", pix_fmt, source)
     _, _, warnings = rewrite(source, tmp_path / "alpha.mp4")
     assert any("transparency" in warning for warning in warnings)
