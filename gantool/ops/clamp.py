@@ -5,6 +5,8 @@ History rectification as temporal anti-aliasing has it (Karis 2014; FSR2's readm
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -49,7 +51,15 @@ def _highest(x: Tensor) -> Tensor:
 
 
 def _box(x: Tensor, radius: int) -> Tensor:
-    """Mean over (2 radius + 1)^2 pixels, fewer at the border; rows, then columns."""
+    """Mean over (2 radius + 1)^2 pixels of (C,h,w), fewer at the border."""
     side = 2 * radius + 1
+    if x.device.type == "cpu":  # OpenCV's running sums take a twentieth of the time
+        pixels = x.movedim(0, -1).contiguous().numpy()
+
+        def sums(array: np.ndarray) -> np.ndarray:
+            return cv2.boxFilter(array, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+
+        mean = sums(pixels).reshape(pixels.shape) / sums(np.ones_like(pixels[..., :1]))[..., None]
+        return torch.from_numpy(mean).movedim(-1, 0)
     rows = F.avg_pool2d(x[None], (side, 1), stride=1, padding=(radius, 0), count_include_pad=False)
     return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, radius), count_include_pad=False)[0]

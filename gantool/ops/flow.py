@@ -25,6 +25,8 @@ _TEXTURE_HALF = 5e-4  # corner strength at which half of the flow is believed; f
 
 _REFINEMENTS = 3
 _VISIBLY_WORSE = 0.5  # grey levels
+# cv2.remap takes no longer side, and before OpenCV 5 it knew only 32 places within a pixel.
+_REMAP_LIMIT = 32767 if int(cv2.__version__.split(".")[0]) >= 5 else 0
 
 
 def estimate(first: np.ndarray, second: np.ndarray, method: Method = "farneback") -> np.ndarray:
@@ -196,6 +198,9 @@ def warp(layer: Tensor, flow: Tensor, *, stable: bool = False) -> Tensor:
         flow = flow * torch.tensor([width / wide, height / tall], device=flow.device).view(2, 1, 1)
     x = torch.arange(width, device=layer.device, dtype=layer.dtype) + flow[0]
     y = torch.arange(height, device=layer.device, dtype=layer.dtype)[:, None] + flow[1]
+    learns = torch.is_grad_enabled() and (layer.requires_grad or flow.requires_grad)
+    if layer.device.type == "cpu" and not learns and max(height, width) < _REMAP_LIMIT:
+        return _remapped(layer, x, y, stable)
     # align_corners=False: pixel centres at (2 i + 1) / n - 1.
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)[None]
 
@@ -204,3 +209,16 @@ def warp(layer: Tensor, flow: Tensor, *, stable: bool = False) -> Tensor:
 
     cubic = sample("bicubic")
     return torch.lerp(cubic, sample("bilinear"), 1 / 3) if stable else cubic
+
+
+def _remapped(layer: Tensor, x: Tensor, y: Tensor, stable: bool) -> Tensor:
+    """:func:`warp` by OpenCV, which has the same kernels and is eight times as quick on a CPU."""
+    pixels = layer.movedim(0, -1).contiguous().numpy()
+    grid = (x.contiguous().numpy(), y.contiguous().numpy())
+
+    def sample(kernel: int) -> Tensor:
+        found = cv2.remap(pixels, *grid, kernel, borderMode=cv2.BORDER_REPLICATE)
+        return torch.from_numpy(found.reshape(pixels.shape)).movedim(-1, 0)
+
+    cubic = sample(cv2.INTER_CUBIC)
+    return torch.lerp(cubic, sample(cv2.INTER_LINEAR), 1 / 3) if stable else cubic
