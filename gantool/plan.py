@@ -7,16 +7,15 @@ inputs for one output, folders that cannot be written. Nothing is created or cha
 from __future__ import annotations
 
 import os
-import re
-import stat
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gantool import numbered
-from gantool.errors import InputError, OutputError, UsageError
-from gantool.sniff import IMAGE_SUFFIXES, Kind, kind_of, kind_of_suffix
+from gantool.errors import OutputError, UsageError
+from gantool.sniff import IMAGE_SUFFIXES, Kind, kind_of_suffix
+from gantool.sources import Source, collect, is_template, listed, own_name, real_path
 
 IMAGE_OUTPUTS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".avif")
 VIDEO_OUTPUTS = (".mp4", ".mov", ".mkv", ".webm", ".m4v", ".gif")
@@ -42,13 +41,6 @@ class Plan:
 
     jobs: tuple[Job, ...]
     skipped: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Source:
-    path: Path | None
-    kind: Kind
-    rel: Path = Path()  # the file's folder relative to the folder that was named
 
 
 SuffixFor = Callable[[Kind, str], str]
@@ -104,10 +96,10 @@ def make_plan(
     """
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", remedy="Give one of them")
-    named = [os.fspath(name) for name in inputs] + (_listed(from_file) if from_file else [])
+    named = [os.fspath(name) for name in inputs] + (listed(from_file) if from_file else [])
     if not named:
         raise UsageError("no input", from_file, "Name files or folders, or - for standard input")
-    sources, from_folder = _collect(named, task, recursive, output, stdin_kind)
+    sources, from_folder = collect(named, task, recursive, output, stdin_kind)
     suffix_for = suffix_for or output_suffix
     one = len(sources) == 1 and not from_folder
     mark = "" if keep_names else f".{task}"
@@ -124,100 +116,8 @@ def make_plan(
     return Plan(tuple(jobs), tuple(skipped))
 
 
-def _listed(list_file: Path) -> list[str]:
-    try:
-        data = list_file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the list of inputs: {error.strerror}", list_file) from error
-    names = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [os.fsdecode(name) for name in names if name.strip()]
-
-
-def _collect(
-    named: Iterable[str], task: str, recursive: bool, output: str | None, stdin_kind: Kind
-) -> tuple[list[_Source], bool]:
-    """All sources in the order given, folders sorted; and whether a folder was among them."""
-    sources: list[_Source] = []
-    from_folder = False
-    for name in named:
-        path = Path(name)
-        if name == "-":
-            sources.append(_Source(None, stdin_kind))
-        elif numbered.is_numbered(path):
-            sources.append(_numbered_source(path))
-        elif _is_folder(path):
-            from_folder = True
-            sources.extend(_in_folder(path, task, recursive, output))
-        else:
-            sources.append(_Source(path, kind_of(path)))
-    if [s.path for s in sources].count(None) > 1:
-        raise UsageError("standard input was named twice", remedy="Give - once")
-    if any(s.path is None for s in sources) and len(sources) > 1:
-        raise UsageError("standard input cannot be mixed with other inputs", remedy="Give - alone")
-    return sources, from_folder
-
-
-def _numbered_source(pattern: Path) -> _Source:
-    try:
-        if numbered.numbers(pattern):
-            return _Source(pattern, "video")
-    except OSError as error:
-        raise InputError(f"cannot read the folder: {error.strerror}", pattern.parent, "Check it") from error
-    raise InputError("there is no picture of that name", pattern, "Check the name and its number of digits")
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether a named input is a folder (True) or a regular file (False); anything else is refused."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        remedy = "The link leads nowhere" if path.is_symlink() else "Check the name"
-        raise InputError("no such input", path, remedy) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the input: {getattr(error, 'strerror', error)}", path) from error
-    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-        raise InputError("the input is not a regular file", path, "Give - to read from standard input")
-    return stat.S_ISDIR(mode)
-
-
-def _in_folder(folder: Path, task: str, recursive: bool, output: str | None) -> list[_Source]:
-    """The media of a folder, sorted; hidden files, other files and this task's own outputs are left out."""
-    own = _own_name(task)
-    inside = _real(Path(output)) if output and not _is_template(output) else None
-    found: list[_Source] = []
-    unreadable: list[OSError] = []
-    for here, folders, names in os.walk(folder, onerror=unreadable.append):
-        keep = sorted(n for n in folders if not n.startswith(".") and _real(Path(here, n)) != inside)
-        folders[:] = keep if recursive else []
-        for name in sorted(names):
-            path = Path(here, name)
-            usable = (
-                path.is_file() or path.is_symlink()
-            )  # a dangling link is a failure to report, not to hide
-            if name.startswith(".") or own.search(name) or not usable or kind_of_suffix(path) is None:
-                continue
-            kind = kind_of(path) if path.suffix.lower() == ".gif" and path.is_file() else kind_of_suffix(path)
-            found.append(_Source(path, kind or "image", Path(here).relative_to(folder)))
-    if unreadable:
-        where = unreadable[0].filename
-        raise InputError(f"cannot read the folder: {unreadable[0].strerror}", where, "Check its permissions")
-    if not found:
-        remedy = "Give another folder" if recursive else "Use --recursive to look into its folders"
-        raise InputError("no images or videos in the folder", folder, remedy)
-    return found
-
-
-def _own_name(task: str) -> re.Pattern[str]:
-    """Names that this task gives to its outputs: ``photo.upscale.png``, ``film.upscale.preview.png``."""
-    return re.compile(rf"\.{re.escape(task)}\.(\w+\.)?\w+$")
-
-
-def _is_template(output: str) -> bool:
-    return "{" in output
-
-
 def _target(
-    source: _Source, task: str, output: str | None, one: bool, suffix_for: SuffixFor, mark: str
+    source: Source, task: str, output: str | None, one: bool, suffix_for: SuffixFor, mark: str
 ) -> Path | None:
     """Where the result of one source goes; ``mark`` stands behind the names of files in a folder."""
     if output is None or output == "-":
@@ -234,7 +134,7 @@ def _target(
             stem = numbered.plain_stem(source.path)
     if output is None:
         return folder / f"{stem}.{task}{extension}"
-    if _is_template(output):
+    if is_template(output):
         name = stem if source.path is None else source.path.name
         fields = {
             "dir": folder,
@@ -303,22 +203,15 @@ def _check_suffix(target: Path, kind: Kind, suffix_for: SuffixFor) -> None:
     raise OutputError(f"cannot write {what} as {shown}", target, f"Use {', '.join(known)}")
 
 
-def _real(path: Path) -> str:
-    try:
-        return os.path.realpath(path)
-    except FileNotFoundError:  # even that needs to know where we are
-        raise InputError("the working folder is gone", remedy="Change to a folder that exists") from None
-
-
 def _without_repeats(jobs: list[Job], task: str) -> list[Job]:
     """Leave out what is there twice: an input named as a file and through its folder (the first mention
     holds) and, on a second run with ``*.png``, the outputs of the first run."""
-    own = _own_name(task)
-    targets = {_real(job.target) for job in jobs if job.target is not None}
+    own = own_name(task)
+    targets = {real_path(job.target) for job in jobs if job.target is not None}
     seen: set[str] = set()
     kept = []
     for job in jobs:
-        source = _real(job.source) if job.source else "-"
+        source = real_path(job.source) if job.source else "-"
         if source in seen or (source in targets and own.search(source)):
             continue
         seen.add(source)
@@ -327,12 +220,12 @@ def _without_repeats(jobs: list[Job], task: str) -> list[Job]:
 
 
 def _check_collisions(jobs: list[Job]) -> None:
-    sources = {_real(job.source): job.source for job in jobs if job.source is not None}
+    sources = {real_path(job.source): job.source for job in jobs if job.source is not None}
     taken: dict[str, Job] = {}
     for job in jobs:
         if job.target is None:
             continue
-        real = _real(job.target)
+        real = real_path(job.target)
         if real in sources or _same_file(job):
             raise OutputError("the output is also an input", job.target, "Give another -o")
         if real in taken:
@@ -380,7 +273,7 @@ def _check_targets(jobs: list[Job], overwrite: bool) -> None:
 
 def _check_folder(target: Path) -> None:
     """The nearest folder that exists must let us write; missing ones are made when the output is written."""
-    folder = Path(_real(target)).parent
+    folder = Path(real_path(target)).parent
     while not _is(folder, Path.exists) and folder != folder.parent:
         folder = folder.parent
     if not _is(folder, Path.is_dir):

@@ -22,7 +22,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "catalog": (1, set()),
     "plan": (1, set()),
     "sniff": (1, set()),
-    **dict.fromkeys(["hints", "container", "numbered"], (1, set())),
+    **dict.fromkeys(["hints", "container", "numbered", "sources"], (1, set())),
     "models": (1, TORCH),
     "ops": (1, TORCH | ARRAYS),
     "losses": (1, TORCH | ARRAYS),
@@ -76,6 +76,7 @@ LIGHT = {
     "plan",
     "sniff",
     "numbered",
+    "sources",
     "errors",
 }
 LIGHT_PACKAGES = {"typer"}  # what a light room may import when it is itself imported
