@@ -97,7 +97,7 @@ def here(album, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "line", [line for command in COMMANDS + EVAL for line in dict.fromkeys(examples(command))]
+    "line", dict.fromkeys(line for command in COMMANDS + EVAL for line in examples(command))
 )
 def test_example(here, capfd, line):
     words = shlex.split(line)
