@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from fractions import Fraction
     from os import PathLike
 
     import numpy as np
@@ -164,6 +165,7 @@ def run_video(
     strength: float = 1.0,
     deinterlace: bool = True,
     tonemap: bool = False,
+    fps: Fraction | int | None = None,
     overwrite: bool = False,
     encoder: Mapping[str, Any] | None = None,
     warn: Callable[[str], None] | None = None,
@@ -176,6 +178,7 @@ def run_video(
         temporal, flow: as ``--temporal`` and ``--flow``; None is online, but off for upscale.
         start, duration: the part of the source to do, in seconds.
         deinterlace, tonemap: make interlaced frames whole; bring HDR to standard range, not refuse it.
+        fps: frames per second of numbered pictures (``frames/%05d.png``); None is 25.
         overwrite: replace an existing target; otherwise it is refused and left as it is.
         encoder: options of ``gantool.media.video.VideoWriter``: crf, codec, preset, pix_fmt, audio, ...
         warn: told each sentence of the report's warnings as it comes up.
@@ -184,6 +187,7 @@ def run_video(
     Raises:
         GantoolError: then nothing bears the target's name that did not before.
     """
+    from fractions import Fraction
     from pathlib import Path
 
     from gantool import engine
@@ -195,8 +199,10 @@ def run_video(
         remedy = "temporal is off, online or bidirectional, flow is farneback or dis"
         raise UsageError(f"unknown temporal '{temporal}' or flow '{flow}'", remedy=remedy)
     _check_strength(strength)
-    info, place = video.probe(Path(source), deinterlace=deinterlace, tonemap=tonemap), Path(target)
-    if place.exists() and place.samefile(source):
+    rate = None if fps is None else Fraction(fps)
+    info = video.probe(Path(source), deinterlace=deinterlace, tonemap=tonemap, fps=rate)
+    place = Path(target)
+    if place == Path(source) or (place.exists() and place.samefile(source)):
         raise OutputError("the output is the input itself", place, "Give another name")
     with video.place(place, overwrite=overwrite) as temporary:
         ready = _ready(task, pipeline, options)

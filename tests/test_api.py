@@ -304,6 +304,22 @@ def test_run_video_options(models, tmp_path):
     assert tuple(told) == report.warnings
 
 
+def test_run_video_of_numbered_pictures(pipelines, tmp_path):
+    from fractions import Fraction
+
+    from gantool.media.video import probe
+
+    for number in range(1, 4):
+        cli_kit.photo(tmp_path / f"in/{number}.png", 48, 32, gray=False)
+    pattern = tmp_path / "in/%d.png"
+    options = {"pipeline": pipelines["colorize"], "fps": Fraction(24000, 1001)}
+    assert gantool.run_video(pattern, tmp_path / "film.mp4", **options).frames == 3
+    assert probe(tmp_path / "film.mp4").fps == Fraction(24000, 1001)
+    assert gantool.run_video(pattern, tmp_path / "%02d.png", **options).frames == 3
+    assert (tmp_path / "03.png").exists()
+    refused(OutputError, pattern, pattern, overwrite=True, **options)
+
+
 def test_run_video_temporal_defaults(pipelines, tmp_path):
     film = cli_kit.film(tmp_path / "film.mp4", frames=3)
     color = gantool.run_video(film, tmp_path / "a.mp4", pipeline=pipelines["colorize"])
