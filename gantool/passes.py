@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -43,12 +43,14 @@ State = dict[str, np.ndarray]
 class Followed(NamedTuple):
     """A frame on its way: what the filter knows of its motion, and whether it repeats the last one.
 
-    ``before``: at the first frame after a boundary, what :meth:`Pass.follow` remembered of those before it.
+    Of the first frame of a part only: ``part``, its number, and ``before``, what :meth:`Pass.follow`
+    remembered of the frames before it.
     """
 
     frame: Frame
     motion: Motion | None
     repeat: bool
+    part: int | None = None
     before: State | None = None
 
 
@@ -71,26 +73,28 @@ class Pass:
     :meth:`follow` looks at the source only and may run in a thread ahead of :meth:`results`. ``seconds``:
     time spent so far in the net, the temporal filter and the join with the source.
 
-    With a ``boundary``, a film can be done in parts that end after every so many frames. What is made of the
-    frames from one boundary on then depends on these frames and on the state there alone, to the last bit::
+    With ``part``, a film can be done in parts. What is made of the frames from the first of a part on then
+    depends on these frames and on the state there alone, to the last bit::
 
-        for index, frame in enumerate(whole.results(whole.follow(frames))):
-            if index == boundary:
-                state = whole.state(boundary)  # before the frame of that number
+        for frame in whole.results(whole.follow(frames)):
+            if frame is the first of part 3:
+                state = whole.state(3)
         other.restore(state)
-        other.results(other.follow(frames[boundary:]))  # go on
+        other.results(other.follow(frames from that one on))  # go on
     """
 
-    def __init__(self, step: Step, warn: Callable[[str], None], boundary: int | None = None) -> None:
-        """``boundary``: frames of a part; None for a film done in one go."""
+    def __init__(
+        self, step: Step, warn: Callable[[str], None], part: Callable[[Frame], int] | None = None
+    ) -> None:
+        """``part``: the number of a frame's part, which never falls; None for a film done in one go."""
         self.runner = Runner(step.pipeline, batch_size=step.batch_size, strength=step.strength, warn=warn)
         self.batch_size = step.batch_size
-        self.boundary = boundary
+        self.part = part
         self.seconds = {"net": 0.0, "blend": 0.0, "finish": 0.0}
         self.filter: TemporalFilter | None = None
         if step.temporal is not None and step.pipeline.blend is not None and step.strength > 0:
             self.filter = TemporalFilter(step.pipeline.blend, step.temporal)
-        self._first = 0  # number of the first frame that follow() will see
+        self._begun = False
         self._frame: np.ndarray | None = None  # the last one that it saw; without a filter only
         self._result = np.empty(0, np.uint8)  # the last picture made
         self._states: dict[int, State] = {}
@@ -99,23 +103,29 @@ class Pass:
         """(height, width) of what becomes of a frame of that size."""
         return self.runner.pipeline.output_size(height, width)
 
-    def state(self, index: int) -> State:
-        """What was remembered just before frame ``index``, a multiple of the boundary, for :meth:`restore`.
+    @property
+    def ahead(self) -> int:
+        """On how many frames from behind a part its last results depend, in whole batches."""
+        run_up = 0 if self.filter is None or self.filter.window is None else self.filter.window[1]
+        return -(-run_up // self.batch_size) * self.batch_size
 
-        There from the moment on when :meth:`results` gives that frame; can be asked for once, from any
-        thread. Those of earlier frames are forgotten.
+    def state(self, part: int) -> State:
+        """What was remembered just before the first frame of a part, for :meth:`restore`.
+
+        There from the moment on when :meth:`results` gives that frame, but for the film's first; can be asked
+        for once, from any thread. Those of earlier parts are forgotten.
         """
-        found = self._states[index]
-        for known in [known for known in self._states if known <= index]:
+        found = self._states[part]
+        for known in [known for known in self._states if known <= part]:
             del self._states[known]
         return found
 
     def restore(self, state: State) -> None:
-        """Go on with the frame at which another pass of the same step and boundary had this state.
+        """Go on with the part before which another pass of the same step had this state.
 
-        Before :meth:`follow`, which is then given the frames from that one on.
+        Before :meth:`follow`, which is then given the frames from that part on.
         """
-        self._first = int(state["index"])
+        self._begun = True
         self._result = state["result"]
         self._frame = state.get("frame")
         if self.filter is not None:
@@ -123,17 +133,15 @@ class Pass:
 
     def follow(self, frames: Iterator[Frame]) -> Iterator[Followed]:
         """Frames with their motion."""
-        if self.boundary is None:
+        if self.part is None:
             yield from self._follow(frames)
             return
-        index, frames = self._first, iter(frames)
-        for frame in frames:
-            before = self._seen() if index else None
-            count = self.boundary - index % self.boundary
-            part = self._follow(chain((frame,), islice(frames, count - 1)))
-            yield next(part)._replace(before=before)
+        for number, group in groupby(frames, self.part):
+            before = self._seen() if self._begun else None
+            self._begun = True
+            part = self._follow(group)
+            yield next(part)._replace(part=number, before=before)
             yield from part
-            index += count
 
     def _follow(self, frames: Iterator[Frame]) -> Iterator[Followed]:
         if self.filter is not None:
@@ -154,44 +162,38 @@ class Pass:
 
     def results(self, followed: Iterator[Followed]) -> Iterator[Frame]:
         """The frames as the step makes them, in order, each at its time and as deep as it was."""
-        index = self._first
         groups = (self._predicted(batch) for batch in _batches(followed, self.batch_size))
         if self.filter is not None and self.filter.window is not None:
             groups = self._windows(groups, *self.filter.window)
         for group in groups:
-            before = group.shown[0].before
-            if before is not None:
-                made: State = {"index": np.asarray(index), "result": self._result}
+            first = group.shown[0]
+            if first.part is not None and first.before is not None:
                 layers = {} if self.filter is None else self.filter.state()
-                self._states[index] = {**before, **layers, **made}
+                self._states[first.part] = {**first.before, **layers, "result": self._result}
             images = self._images(group)
             for one in group.shown:
                 self._result = self._result if one.repeat else next(images)
                 yield replace(one.frame, rgb=self._result)
-            index += len(group.shown)
 
     def _windows(self, groups: Iterator[Group], count: int, run_up: int) -> Iterator[Group]:
-        """The same frames in windows that end at every ``count``-th frame of the film and at boundaries, each
+        """The same frames in windows that end at every ``count``-th frame of a part and with the part, each
         with up to ``run_up`` frames from behind it.
 
         Where a window ends must not depend on where the pass began, or a restored one would differ.
         """
         waiting: list[tuple[Followed, Tensor | None]] = []
-        index = self._first
         while True:
-            length = count - index % count
-            if self.boundary is not None:
-                length = min(length, self.boundary - index % self.boundary)
-            while len(waiting) < length + run_up and (group := next(groups, None)) is not None:
+            while len(waiting) < count + run_up and (group := next(groups, None)) is not None:
                 layers = iter(group.layers)
                 waiting += [(one, None if one.repeat else next(layers)) for one in group.shown]
             if not waiting:
                 return
+            begins = (i for i, (one, _) in enumerate(waiting[:count]) if i and one.part is not None)
+            length = next(begins, count)
             shown = [one for one, _ in waiting[:length]]
             known = [(one, layer) for one, layer in waiting[: length + run_up] if layer is not None]
             yield Group(shown, [one for one, _ in known], [layer for _, layer in known])
             del waiting[:length]
-            index += len(shown)
 
     @torch.inference_mode()
     def _predicted(self, batch: list[Followed]) -> Group:
@@ -251,7 +253,7 @@ def _batches(followed: Iterator[Followed], size: int) -> Iterator[list[Followed]
     """So many at once, but none across a boundary: on some machines a batch's size shows in the last bits."""
     batch: list[Followed] = []
     for one in followed:
-        if one.before is not None and batch:  # a boundary
+        if one.part is not None and batch:  # a boundary
             yield batch
             batch = []
         batch.append(one)

@@ -19,12 +19,20 @@ from gantool.temporal import TemporalOptions
 KINDS = {"chroma": 2, "detail": 3, "rgb": 3, None: 3}
 
 
+# Where parts begin, and their numbers.
+PARTS = {0: 0, 6: 1, 12: 2, 18: 5}
+
+
+def part_of(frame: Frame) -> int:
+    return max(number for begin, number in PARTS.items() if begin <= frame.pts)
+
+
 @functools.cache
 def film() -> list[Frame]:
-    """A pan with two repeats, a flash and a cut, each next to a multiple of 6."""
+    """A pan with two repeats, a flash and a cut, each next to the beginning of a part."""
     picture, other = scene(1), scene(9)
     pictures = [view(picture, 2 * t, 20) for t in range(20)]
-    pictures[5] = np.full_like(pictures[5], 255)  # a flash, over at a boundary
+    pictures[5] = np.full_like(pictures[5], 255)  # a flash, over where a part begins
     pictures[12] = pictures[11].copy()
     pictures[14] = pictures[13].copy()
     pictures[18:] = [view(other, 2 * t, 20) for t in range(2)]
@@ -67,17 +75,16 @@ def kept(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("mode", ["online", "bidirectional"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_restored_pass_goes_on_as_if_it_had_never_stopped(kind, mode):
-    frames, boundary = film(), 6
+    frames = film()
     step = Step(flickering(kind), TemporalOptions(mode) if kind else None, batch_size=4)
-    whole, states = Pass(step, pytest.fail, boundary), {}
+    whole, states = Pass(step, pytest.fail, part_of), {}
     expected = []
     for index, frame in enumerate(whole.results(whole.follow(iter(frames)))):
         expected.append(frame.rgb)
-        if index and index % boundary == 0:
-            states[index] = kept(whole.state(index))
-    assert sorted(states) == [6, 12, 18]
+        if index and index in PARTS:
+            states[index] = kept(whole.state(PARTS[index]))
     for index, state in states.items():
-        other = Pass(step, pytest.fail, boundary)
+        other = Pass(step, pytest.fail, part_of)
         other.restore(state)
         assert np.array_equal(made(other, frames[index:]), expected[index:])
     # 12 repeats the frame before the boundary; the rest depends on the past only where there is a filter.
@@ -85,32 +92,42 @@ def test_a_restored_pass_goes_on_as_if_it_had_never_stopped(kind, mode):
 
 
 @pytest.mark.parametrize("mode", ["online", "bidirectional"])
-def test_a_repeat_behind_a_boundary_needs_no_net(mode):
+def test_a_part_depends_on_no_more_behind_it_than_it_says(mode):
+    for kind in KINDS:
+        step = Step(flickering(kind), TemporalOptions(mode) if kind else None, batch_size=4)
+        one, other = Pass(step, pytest.fail, part_of), Pass(step, pytest.fail, part_of)
+        assert (one.ahead > 0) == (mode == "bidirectional" and kind is not None)
+        few = made(one, film()[: 6 + one.ahead])
+        assert np.array_equal(few[:6], made(other, film())[:6])
+
+
+@pytest.mark.parametrize("mode", ["online", "bidirectional"])
+def test_a_repeat_at_the_beginning_of_a_part_needs_no_net(mode):
     frames, asked = film(), []
     step = Step(flickering("chroma", asked), TemporalOptions(mode), 4)
-    one = Pass(step, pytest.fail, 6)
+    one = Pass(step, pytest.fail, part_of)
     for index, _ in enumerate(one.results(one.follow(iter(frames)))):
         if index == 12:
-            state = one.state(12)
+            state = one.state(2)
     assert asked == [t for t in range(20) if t not in (12, 14)]
     asked.clear()
-    other = Pass(step, pytest.fail, 6)
+    other = Pass(step, pytest.fail, part_of)
     other.restore(state)
     made(other, frames[12:])
     assert asked == [13, *range(15, 20)]
 
 
 def test_a_state_can_be_asked_for_once_and_makes_earlier_ones_forgotten():
-    one = Pass(Step(flickering(None)), pytest.fail, 4)
-    made(one, film()[:10])
-    one.state(8)
-    for index in (4, 8, 12):
+    one = Pass(Step(flickering(None)), pytest.fail, part_of)
+    made(one, film()[:14])
+    one.state(2)
+    for number in (0, 1, 2, 5):
         with pytest.raises(KeyError):
-            one.state(index)
+            one.state(number)
     unbroken = Pass(Step(flickering(None)), pytest.fail)
-    made(unbroken, film()[:10])
+    made(unbroken, film()[:14])
     with pytest.raises(KeyError):
-        unbroken.state(4)
+        unbroken.state(1)
 
 
 def test_deep_frames_stay_deep():
