@@ -1,11 +1,13 @@
 """Time of enlarging one picture, beside other ways to run the same net with the same weights.
 
     python tests/bench/bench_upscale.py [--nets rrdbnet compact] [--sizes 256x256 1280x720] [--rounds 3]
+        [--peer CHECKOUT]
 
 gantool is measured whole: bytes in, bytes out, the bicubic base, tiles, the check for NaN. The others get a
-float array and give one: spandrel's net in a plain float32 loop, and what of onnxruntime, OpenVINO and ncnn
-(with pnnx and onnx to convert for them) is installed. All run in turns in one process with the same number of
-threads; the best time of each counts. A ratio above 1 means that gantool at automatic precision is quicker.
+float array and give one: spandrel's net in a plain float32 loop, the ``RealESRGANer`` of Real-ESRGAN's script
+(``--peer``: a checkout of its repository; it gives bytes, in float32), and what of onnxruntime, OpenVINO and
+ncnn (with pnnx and onnx to convert for them) is installed. All run in turns in one process with the same
+number of threads; the best time of each counts. A ratio above 1: gantool at automatic precision is quicker.
 Weights are random: speed does not depend on them, and the answers are compared.
 """
 
@@ -83,6 +85,14 @@ def spandrel(kind: str) -> Way:
     return way
 
 
+def real_esrgan(kind: str, folder: Path, checkout: Path) -> Way:
+    import real_esrgan
+
+    net, _ = net_of(kind)
+    model = real_esrgan.upsampler(checkout, net, folder)
+    return lambda picture: real_esrgan.enlarge(model, picture)
+
+
 def onnx_of(kind: str, shape: tuple[int, int], folder: Path) -> Path:
     """The net as an ONNX file for pictures of one size."""
     path = folder / f"{kind}-{shape[0]}x{shape[1]}.onnx"
@@ -136,11 +146,15 @@ def ncnn(kind: str, shape: tuple[int, int], folder: Path, threads: int) -> Way:
     return way
 
 
-def ways(kind: str, shape: tuple[int, int], folder: Path, threads: int) -> dict[str, Callable[[], Way]]:
+def ways(
+    kind: str, shape: tuple[int, int], folder: Path, threads: int, peer: Path | None
+) -> dict[str, Callable[[], Way]]:
+    of_the_peer = {"Real-ESRGAN fp32": lambda: real_esrgan(kind, folder, peer)} if peer is not None else {}
     return {
         "gantool auto": lambda: gantool(kind, "auto"),
         "gantool fp32": lambda: gantool(kind, "fp32"),
         "spandrel fp32": lambda: spandrel(kind),
+        **of_the_peer,
         "onnxruntime fp32": lambda: onnxruntime(kind, shape, folder, threads),
         "OpenVINO fp32": lambda: openvino(kind, shape, folder, threads, "f32"),
         "OpenVINO bf16": lambda: openvino(kind, shape, folder, threads, "bf16"),
@@ -152,7 +166,7 @@ def measure(kind: str, width: int, height: int, options: argparse.Namespace, fol
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
     ready: dict[str, Way] = {}
-    for name, make in ways(kind, (height, width), folder, options.threads).items():
+    for name, make in ways(kind, (height, width), folder, options.threads, options.peer).items():
         if options.only and not any(word in name.lower() for word in options.only):
             continue
         try:
@@ -190,6 +204,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["256x256"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--peer", type=Path)
     parser.add_argument("--only", nargs="+", default=[], help="words that a way's name must contain")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
