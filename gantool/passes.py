@@ -93,7 +93,7 @@ class Pass:
         self.seconds = {"net": 0.0, "blend": 0.0, "finish": 0.0}
         self.filter: TemporalFilter | None = None
         if step.temporal is not None and step.pipeline.blend is not None and step.strength > 0:
-            self.filter = TemporalFilter(step.pipeline.blend, step.temporal)
+            self.filter = TemporalFilter(step.pipeline.blend, step.temporal, step.pipeline.layer_scale)
         self._begun = False
         self._frame: np.ndarray | None = None  # the last one that it saw; without a filter only
         self._result = np.empty(0, np.uint8)  # the last picture made

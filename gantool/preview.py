@@ -131,7 +131,7 @@ class _Cost:
         result = to_array(runner.finish(x, layer))[0]
         self._add("net", began)
         if temporal is not None and self.pipeline.blend is not None and len(pair) == 2:
-            steady = TemporalFilter(self.pipeline.blend, temporal)
+            steady = TemporalFilter(self.pipeline.blend, temporal, self.pipeline.layer_scale)
             steady.step(pair[0].rgb, layer[0])
             began = time.perf_counter()
             motion = steady.track(pair[1].rgb)

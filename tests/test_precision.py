@@ -53,7 +53,7 @@ def test_a_spoiled_answer_is_computed_again_and_everything_after_it(answer, reas
 def test_what_counts_as_spoiled():
     lit, dark = torch.full((1, 3, 8, 8), 0.4), torch.full((1, 3, 8, 8), 0.01)
     large = torch.full((1, 3, 16, 16), 0.4)
-    assert spoiled(lit, -large, "detail") and not spoiled(lit, -large / 2, "detail")
+    assert spoiled(lit, large * 0, "detail") and not spoiled(lit, large / 2, "detail")
     assert not spoiled(dark, torch.zeros(1, 3, 8, 8), "rgb")  # a dark picture may well be black
     assert not spoiled(lit, torch.zeros(1, 2, 8, 8), "chroma")  # no colour is no black
     assert spoiled(torch.cat((dark, lit)), torch.zeros(2, 3, 8, 8), "rgb")  # one of two is enough

@@ -229,6 +229,31 @@ def test_detail_of_the_past_is_held_within_the_present():
     assert torch.isfinite(steadier).all() and steadier.std() < noise.std()
 
 
+def test_upscaled_film_gains_by_the_frames_before_and_keeps_what_the_source_shows():
+    """Every frame is shown every other pixel of the scene, and moves by odd numbers of them."""
+    picture, count = scene(1, 320, 640), 10
+    steady, before, after, truth = TemporalFilter("detail", layer_scale=2), [], [], []
+    for t in range(count):
+        large = np.ascontiguousarray(picture[20 + t : 20 + t + 2 * 72, 3 * t : 3 * t + 2 * 96])
+        frame = cv2.resize(large, (96, 72), interpolation=cv2.INTER_AREA)
+        layer = F.interpolate(to_tensor(frame[None]), scale_factor=2, mode="bicubic").clamp(0, 1)[0]
+        noise = torch.randn(1, 72, 96, generator=torch.Generator().manual_seed(t)) * 0.06
+        noise = noise.repeat_interleave(2, 1).repeat_interleave(2, 2)
+        noise[:, ::2] *= -1  # nothing that would be seen at the source's size
+        layer = layer + noise
+        shown = steady.step(frame, layer)
+        small = [F.avg_pool2d(x, 2) for x in (layer, shown)]
+        assert (small[0] - small[1]).abs().mean() < 0.006
+        before.append(layer.movedim(0, -1).numpy())
+        after.append(shown.movedim(0, -1).numpy())
+        truth.append(large)
+    motion = np.tile(np.float32((-3, -1)), (144, 192, 1))
+    flows = [motion] * (count - 1)
+    assert metrics.warping_error(after, flows) < 0.4 * metrics.warping_error(before, flows)
+    gain = [metrics.psnr(b, c) - metrics.psnr(a, c) for a, b, c in zip(before, after, truth, strict=True)]
+    assert gain[0] == 0 and min(gain[4:]) > 2
+
+
 @pytest.mark.parametrize("kind", ["chroma", "detail", "rgb"])
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 9), (1, 40), (61, 35)])
 @pytest.mark.parametrize("method", optical.METHODS)

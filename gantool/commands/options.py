@@ -150,7 +150,7 @@ class Video:
             metavar="0..1",
             min=0.0,
             max=1.0,
-            help="How much of the frame before is kept. [colorize 0.9, translate 0.8, upscale 0.6]",
+            help="How much of the frame before is kept. [colorize 0.9, translate 0.8, upscale 0.7]",
         ),
     ] = None
     flow: Annotated[

@@ -41,8 +41,9 @@ class Pipeline:
     ``scale``: output side / input side. ``size``, if given, maps an input (height, width) to the exact
     output (height, width) and overrides ``scale``.
     ``blend``: what the temporal filter does to the layer: "chroma" (blend strongly, photometric weight
-    loose), "detail" or "rgb" (detail or whole pictures: blend with neighbourhood clamp) or None (this task
-    has no temporal filter).
+    loose), "detail" (larger pictures: blend what is finer than the source's pixels), "rgb" (whole pictures;
+    both with neighbourhood clamp) or None (this task has no temporal filter).
+    ``layer_scale``: layer side / input side, where the layer is larger than the input.
     ``gray_output_for_gray``: a grey input gives a grey file (upscale) rather than a colour one (colorize).
     """
 
@@ -54,6 +55,7 @@ class Pipeline:
     scale: float = 1.0
     size: Callable[[int, int], tuple[int, int]] | None = None
     blend: Literal["chroma", "detail", "rgb"] | None = None
+    layer_scale: int = 1
     gray_output_for_gray: bool = False
 
     def __call__(self, x: Tensor, context: Context | None = None) -> Tensor:

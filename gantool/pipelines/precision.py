@@ -49,8 +49,5 @@ def spoiled(x: Tensor, layer: Tensor, blend: str | None) -> str:
     if blend == "chroma":
         return ""
     light = x.mean((1, 2, 3))
-    if blend == "detail":  # added to an enlargement, it takes away all light
-        black = layer.mean((1, 2, 3)) < _BLACK - light
-    else:
-        black = layer.amax((1, 2, 3)) < _BLACK
+    black = layer.amax((1, 2, 3)) < _BLACK
     return "a black picture" if bool((black & (light > _LIT)).any()) else ""

@@ -33,7 +33,7 @@ def build(
     tile_px: int | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Pipeline:
-    """The upscale pipeline: its layer is the detail (N,3,H*s,W*s) that the net adds to a bicubic enlargement.
+    """The upscale pipeline: its layer is what the net makes, (N,3,H*s,W*s) with its own scale s.
 
     Args:
         net: maps RGB (N,3,H,W) in [0, row.value_range] to (N,3,H*s,W*s) in the same range, s = ``row.scale``.
@@ -85,10 +85,10 @@ def build(
                 torch.cuda.empty_cache()
 
     def predict(x: Tensor, context: Context) -> Tensor:
-        return run_in_memory(x).sub_(_enlarge(x, native))
+        return run_in_memory(x)
 
     def finish(x: Tensor, layer: Tensor) -> Tensor:
-        y = (_enlarge(x, native) + layer).clamp_(0, 1)
+        y = layer.clamp(0, 1)
         target = size(*x.shape[-2:])
         return y if target == y.shape[-2:] else resize(y, *target).clamp_(0, 1)
 
@@ -104,16 +104,13 @@ def build(
         scale=scale if scale is not None else float(native),
         size=size,
         blend="detail",
+        layer_scale=native,
         gray_output_for_gray=True,
     )
 
 
 def _up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
-
-
-def _enlarge(x: Tensor, native: int) -> Tensor:
-    return resize(x, x.shape[-2] * native, x.shape[-1] * native)
 
 
 def output_size(tall: int, wide: int, scale: float, width: int | None, height: int | None) -> tuple[int, int]:

@@ -68,8 +68,6 @@ class Film:
         x = to_tensor(self.frames[index][None])
         if self.kind == "chroma":
             y = join_lab(lightness(x), resize(layer[None], x.shape[-2], x.shape[-1], "bilinear"))
-        elif self.kind == "detail":
-            y = resize(x, layer.shape[-2], layer.shape[-1]) + layer
         else:
             y = layer[None]
         return y.clamp(0, 1)[0].movedim(0, -1).numpy()
@@ -158,7 +156,7 @@ def runs(film: Film, options: TemporalOptions | None) -> tuple[list[Tensor], flo
     began = time.perf_counter()
     if options is None:
         return film.layers, 0.0
-    steady = TemporalFilter(film.kind, options)
+    steady = TemporalFilter(film.kind, options, 2 if film.kind == "detail" else 1)
     motions = [steady.track(frame) for frame in film.frames]
     if steady.window is None:
         shown = [steady.blend(motion, layer) for motion, layer in zip(motions, film.layers, strict=True)]
@@ -177,9 +175,9 @@ def sharpness(images: Sequence[np.ndarray]) -> float:
 
 
 def chroma_spread(images: Sequence[np.ndarray]) -> float:
-    """How far colours lie apart within a picture: root mean square of a and b around their means."""
+    """Standard deviation of all values of a and b of a picture, taken together; mean of the pictures."""
     planes = [cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2LAB)[..., 1:] for image in images]
-    return float(np.mean([np.hypot(*ab.reshape(-1, 2).std(0)) for ab in planes]))
+    return float(np.mean([ab.std() for ab in planes]))
 
 
 def settings(modes: Sequence[str], flows: Sequence[str]) -> Iterator[tuple[str, TemporalOptions | None]]:
