@@ -20,7 +20,7 @@ from gantool.errors import GantoolError, UsageError, WeightsError
 
 Source = Literal["hub", "https", "builtin", "file"]
 
-TASKS = ("colorize", "frontalize", "translate", "upscale", "style", "percept")
+TASKS = ("colorize", "frontalize", "translate", "upscale", "style", "percept", "face")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}")
 _ARCH = re.compile(r"[a-z0-9_]+\.[A-Za-z0-9_]+")
@@ -41,7 +41,7 @@ _LARGEST_HEADER = 100 * 2**20
 class Checkpoint:
     """One set of weights and all that is needed to fetch, judge and run it.
 
-    ``arch``: ``file.Class`` under ``gantool.models``, empty when only the file itself can tell.
+    ``arch``: ``file.Class`` under ``gantool.models``, empty when only the file can tell (ONNX).
     ``args``: keyword arguments of that class. ``key``: state-dict key to unwrap, empty for none.
     ``source``: ``hub`` (repo, file, revision), ``https`` (url), ``builtin`` (file in the package) or
     ``file`` (file on disk). A hub row may have a ``url`` too: another place for the same bytes.
@@ -195,7 +195,9 @@ def _row(name: str, table: Any) -> Checkpoint:
         raise ValueError(f"{name}: unknown field {', '.join(sorted(unknown))}")
     row = Checkpoint(**_tuples({"name": name, **table}))
     _check(row)
-    if row.source == "file" or not row.arch:
+    # An ONNX file brings its own architecture, so nothing but its hash says what it is.
+    whole = row.file.endswith(".onnx") and bool(row.sha256) and not row.arch
+    if row.source == "file" or not (row.arch or whole):
         raise ValueError(f"{name}: a catalog row needs arch and a source (hub, https or builtin)")
     return row
 

@@ -18,11 +18,12 @@ from gantool.media.files import atomic
 from gantool.tensors import read_state
 
 
-def stand_in(row: Checkpoint, path: Path) -> Path:
+def stand_in(row: Checkpoint, path: Path, module: str = "") -> Path:
     """The file to read instead of ``path``, the verified download of ``row``: its safetensors copy.
 
     The copy is made now if there is none yet. ``path`` itself for what was not downloaded, is safetensors
-    already, or cannot be copied. Raises WeightsError when the download is not a checkpoint.
+    already, or cannot be copied. ``module`` is that of :func:`gantool.tensors.read_state`. Raises
+    WeightsError when the download is not a checkpoint.
     """
     digest = cache.expected_hash(row) if row.source in ("hub", "https") else ""
     if not digest or path.suffix == ".safetensors":
@@ -32,14 +33,14 @@ def stand_in(row: Checkpoint, path: Path) -> Path:
     known = records.read(cache.lock_file()).get("converted", {}).get(name, {})
     if known and copy.is_file() and known == {"source": digest, "sha256": cache.sha256(copy)}:
         return copy
-    return copy if _convert(row, path, copy, name, digest) else path
+    return copy if _convert(row, path, copy, name, digest, module) else path
 
 
-def _convert(row: Checkpoint, path: Path, copy: Path, name: str, digest: str) -> bool:
+def _convert(row: Checkpoint, path: Path, copy: Path, name: str, digest: str, module: str) -> bool:
     """Write the copy and record it; False when one of the two cannot be written."""
     from safetensors.torch import save_file
 
-    state, _ = read_state(path, row.key)
+    state, _ = read_state(path, row.key, module)
     # Cloned, because safetensors refuses tensors that share memory.
     state = {tensor_name: tensor.contiguous().clone() for tensor_name, tensor in state.items()}
     try:

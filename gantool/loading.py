@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gantool import cache, colorizers, conversion, legacy, upscalers
+from gantool import cache, colorizers, conversion, facenets, legacy, stylers, upscalers
 from gantool.catalog import Checkpoint, embedded_row
 from gantool.errors import DeviceError, GantoolError, Stopped, UsageError, WeightsError
 from gantool.media.files import atomic
@@ -40,7 +40,8 @@ def load(
     if row.arch:
         return load_net(row, path, device, dtype), row
     with _as_named(row, path):
-        net, found = _recognised(row.task, conversion.stand_in(row, Path(path)), device, dtype)
+        copy = conversion.stand_in(row, Path(path), facenets.PICKLED.get(row.task, ""))
+        net, found = _recognised(row.task, copy, device, dtype)
     return net, found if row.source == "file" else replace(found, file=row.name)
 
 
@@ -48,7 +49,7 @@ def _recognised(
     task: str, path: Path, device: torch.device | str, dtype: torch.dtype
 ) -> tuple[nn.Module, Checkpoint]:
     """The net of a file without a row. Only upscale asks spandrel, whose import takes seconds."""
-    found = row_of(path)
+    found = row_of(path, facenets.PICKLED.get(task, ""))
     if found is None:
         if task == "upscale":
             return load_foreign(path, device, dtype)
@@ -81,7 +82,8 @@ def load_net(
     the file does not fit the architecture, DeviceError when the net does not fit the device.
     """
     with _as_named(row, path):
-        state, _ = read_state(conversion.stand_in(row, Path(path)), row.key)
+        module = facenets.PICKLED.get(row.task, "")
+        state, _ = read_state(conversion.stand_in(row, Path(path), module), row.key, module)
         net = _built(row, state, path)
     return placed(net, device, dtype)
 
@@ -90,13 +92,16 @@ def check(row: Checkpoint, path: str | Path) -> None:
     """Raise WeightsError unless the file holds finite tensors with the names and shapes of the row's net.
 
     A row without ``arch`` must be of a kind that is recognised. No net is built, but on torch's meta device.
+    Of an ONNX file there is nothing to check but its hash.
     """
+    if row.file.endswith(".onnx"):
+        return
     if not row.arch:
         found = row_of(path) or load_foreign(path)[1]
         if not found.arch:
             return  # spandrel has compared names and shapes
         row = found
-    state, _ = read_state(path, row.key)
+    state, _ = read_state(path, row.key, facenets.PICKLED.get(row.task, ""))
     _fitting(row, state, path)
 
 
@@ -199,17 +204,18 @@ def save_model(
         temporary.write_bytes(data)
 
 
-def row_of(path: str | Path) -> Checkpoint | None:
+def row_of(path: str | Path, module: str = "") -> Checkpoint | None:
     """The row of a file: the one inside it, or one for a layout that is recognised, else None.
 
-    Recognised are the nets of :mod:`gantool.upscalers`, and the translation nets of :mod:`gantool.legacy`.
+    Recognised are the nets of :mod:`gantool.upscalers`, :mod:`gantool.colorizers`, :mod:`gantool.facenets`
+    and the translation nets of :mod:`gantool.legacy`. ``module`` is that of :func:`tensors.read_state`.
     Raises WeightsError when the file cannot be read safely or holds several nets.
     """
     path = Path(path)
     row = embedded_row(path)
     if row is not None:
         return row
-    state, _ = read_state(path)
+    state, _ = read_state(path, module=module)
     place = {"source": "file", "file": str(path), "bytes": path.stat().st_size}
     upscaler = upscalers.recognise(state)
     if upscaler is not None:
@@ -223,6 +229,15 @@ def row_of(path: str | Path) -> Checkpoint | None:
     if colorizer is not None:
         summary = f"{colorizer.arch.partition('.')[2]}, recognised by its layout"
         return Checkpoint(path.stem, "colorize", summary=summary, **vars(colorizer), **place)
+    face = facenets.recognise(state)
+    if face is not None:
+        task, net = face
+        summary = f"{net.arch.partition('.')[2]}, recognised by its layout"
+        return Checkpoint(path.stem, task, summary=summary, **vars(net), **place)
+    styler = stylers.recognise(state)
+    if styler is not None:
+        summary = f"{styler.arch.partition('.')[2]}, recognised by its layout"
+        return Checkpoint(path.stem, "style", summary=summary, **vars(styler), **place)
     layout = legacy.recognise(legacy.tidy(state))
     if layout is not None:
         summary = f"{layout.arch.partition('.')[2]}, recognised by its layout"

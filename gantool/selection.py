@@ -120,6 +120,9 @@ def _same_task(row: Checkpoint, task: str) -> None:
     if row.task == "percept" and task != "percept":
         what = f"model {row.name} only measures how alike pictures are"
         raise UsageError(what, row.file or None, f"`gantool models --task {task}` lists those for {task}.")
+    if row.task == "face" and task != "face":
+        what = f"model {row.name} only finds or compares faces for other commands"
+        raise UsageError(what, row.file or None, f"`gantool models --task {task}` lists those for {task}.")
     if row.task != task:
         remedy = f"Use `gantool {row.task}`, or `gantool models --task {task}` to find one for {task}."
         raise UsageError(f"model {row.name} is for {row.task}, not for {task}", row.file or None, remedy)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantool import container
+from gantool import container, pickled
 from gantool.errors import Stopped, WeightsError
 
 # Real checkpoints are stored, not deflated; a few were zipped again by hand and shrank to about 0.9.
@@ -44,21 +44,29 @@ _DIVERGED = "The training that made it broke down: take an earlier checkpoint, o
 ONE_NET = "Save the state dict of the one you want as a file of its own, and name that."
 
 
-def read_state(path: str | Path, key: str = "") -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_state(path: str | Path, key: str = "", module: str = "") -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a checkpoint safely: (name -> tensor on the CPU, metadata of a safetensors file or {}).
 
     ``key`` names the entry that holds the state dict ("params"); a file that is a bare state dict is taken
     as it is, and without a key the usual wrappers are tried. A "module." before every name is dropped.
+    ``module`` names a class of which a whole pickled object is read as well, by :mod:`gantool.pickled`.
     Raises WeightsError for anything that is not whole, not a checkpoint, or holds more than tensors.
     """
     path = Path(path)
     kind = container.kind_of(path)
     if kind == "safetensors":
         loaded, metadata = _read_safetensors(path)
+    elif kind == "arrays":
+        loaded, metadata = _read_arrays(path), {}
     else:
         if kind == "zip":
             _check_zip(path)
-        loaded, metadata = _read_torch(path), {}
+        try:
+            loaded, metadata = _read_torch(path), {}
+        except WeightsError:
+            if not module:
+                raise
+            loaded, metadata = pickled.read_module(path, module), {}
     state = _unwrapped(loaded, key, path)
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
@@ -95,8 +103,24 @@ def _check_zip(path: Path) -> None:
         raise WeightsError("the checkpoint holds names that lead out of it", path, container.OTHER_FILE)
     if any("/code/" in entry.filename or entry.filename.endswith("constants.pkl") for entry in entries):
         raise WeightsError("this is a TorchScript program, not a state dict", path, container.OTHER_FILE)
-    if not any(Path(entry.filename).name == "data.pkl" for entry in entries):
+    inside = {Path(entry.filename).name for entry in entries}
+    if not any(name == "data.pkl" or name.endswith(".npy") for name in inside):
         raise WeightsError("this is a zip archive, not a checkpoint", path, container.OTHER_FILE)
+
+
+def _read_arrays(path: Path) -> dict[str, Tensor]:
+    """NumPy's .npz: numbers without a pickle; what would need one is refused."""
+    import numpy as np
+
+    _check_zip(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except Stopped:
+        raise
+    except Exception as error:  # what NumPy, zip and zlib raise for harmed files is no small set
+        what = "the .npz file is damaged, or holds more than numbers"
+        raise WeightsError(what, path, container.AGAIN) from error
 
 
 def _read_torch(path: Path) -> Any:

@@ -260,7 +260,7 @@ def _say_how(console: Any, row: Any) -> None:
 
     if hub.cached(row) is None:
         console.info(f"`gantool models pull {row.name}` downloads it")
-    if row.arch and row.task != "percept":
+    if row.arch and row.task in ("colorize", "translate", "upscale"):
         console.info(f"`gantool {row.task} FILE --model {row.name}` uses it")
 
 
