@@ -32,10 +32,11 @@ def head_of(path: Path) -> bytes:
 
 
 def kind_of(path: Path) -> str:
-    """ "safetensors", "zip" or "pickle". Raises WeightsError for anything else."""
+    """ "safetensors", "zip", "arrays" (NumPy's .npz) or "pickle". Raises WeightsError for anything else."""
     head = head_of(path)
     if head.startswith(b"PK\x03\x04"):
-        return "zip"
+        name = head[30 : 30 + int.from_bytes(head[26:28], "little")]  # of the first file inside
+        return "arrays" if name.endswith(b".npy") else "zip"
     if head[8:9] == b"{" or path.suffix == ".safetensors":
         return "safetensors"
     if head[:1] == b"\x80":

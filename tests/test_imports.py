@@ -47,7 +47,9 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     ),
     **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors", "percept"], (2, TOOLS)),
     **dict.fromkeys(["people", "facepairs", "identity"], (2, TOOLS)),
-    **dict.fromkeys(["legacy", "pool", "upscalers", "colorizers", "interpolation", "anatomy"], (2, TOOLS)),
+    **dict.fromkeys(
+        ["legacy", "pool", "upscalers", "colorizers", "stylers", "interpolation", "anatomy"], (2, TOOLS)
+    ),
     **dict.fromkeys(["layouts", "datacheck"], (2, ARRAYS | {"PIL"})),
     "workfolder": (2, TOOLS),
     **dict.fromkeys(["facenets", "pickled"], (2, TOOLS)),

@@ -1,0 +1,148 @@
+"""AdaIN: any picture's style by the mean and spread of its features, with one encoder and one decoder.
+
+Paper: Huang & Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization",
+ICCV 2017 (1703.06868), sections 4 to 6. Names and layout of the parameters: those of the files of
+naoto0804/pytorch-AdaIN (MIT), ``vgg_normalised.pth`` (of which only the part up to relu4_1 is used) and
+``decoder.pth``: children by their numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+_UP = 0
+_ENCODER = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))  # output channels, block by block
+_DECODER = (256, _UP, 256, 256, 256, 128, _UP, 128, 64, _UP, 64)
+_TAPS = (0, 4, 11, 18, 31)  # children up to relu1_1, relu2_1, relu3_1, relu4_1
+_EPS = 1e-5
+
+
+class Encoder(nn.Sequential):
+    """VGG19 up to relu4_1 with mirrored borders, behind a 1x1 convolution that normalises the colours.
+
+    Args:
+        width: factor on the channels 64, 128, 256, 512.
+
+    Takes RGB (N,3,H,W) in [0,1] of at least 9 px a side and gives relu4_1, an eighth as wide, rounded up.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(3, 3, 1)]
+        inside = 3
+        for number, block in enumerate(_ENCODER):
+            if number:
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            for full in block:
+                layers += _layer(inside, _scaled(full, width))
+                inside = _scaled(full, width)
+        super().__init__(*layers)
+
+    @staticmethod
+    def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The part up to relu4_1 of a file that holds all of VGG19."""
+
+        def deeper(name: str) -> bool:
+            number = name.partition(".")[0]
+            return number.isdecimal() and int(number) >= _TAPS[-1]
+
+        return {name: tensor for name, tensor in state.items() if not deeper(name)}
+
+    def features(self, x: Tensor) -> tuple[Tensor, ...]:
+        """RGB (N,3,H,W) in [0,1] -> relu1_1 to relu4_1, which the losses compare."""
+        found = []
+        for start, end in pairwise(_TAPS):
+            for layer in list(self)[start:end]:
+                x = layer(x)
+            found.append(x)
+        return tuple(found)
+
+
+class Decoder(nn.Sequential):
+    """Features of relu4_1 back to RGB, eight times as wide: the encoder mirrored, nearest for the pooling.
+
+    Args:
+        width: as of the encoder.
+
+    Not limited to [0,1].
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        layers: list[nn.Module] = []
+        inside = _scaled(_ENCODER[-1][-1], width)
+        for full in _DECODER:
+            if full == _UP:
+                layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
+                continue
+            layers += _layer(inside, _scaled(full, width))
+            inside = _scaled(full, width)
+        super().__init__(*layers, *_layer(inside, 3)[:2])
+
+    def joined(self, encoder: Encoder) -> AdaIN:
+        """This and the encoder, which come in a file each, as one net."""
+        return AdaIN(encoder=encoder, decoder=self)
+
+
+class AdaIN(nn.Module):
+    """Encoder and decoder in one net; the style is given as what :meth:`style` measures.
+
+    Args:
+        width: factor on the channels of both.
+        encoder, decoder: parts to take as they are instead of new ones.
+    """
+
+    def __init__(
+        self, width: float = 1.0, encoder: Encoder | None = None, decoder: Decoder | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(width) if encoder is None else encoder
+        self.decoder = Decoder(width) if decoder is None else decoder
+
+    def style(self, picture: Tensor) -> tuple[Tensor, ...]:
+        """RGB (N,3,H,W) in [0,1] -> mean and standard deviation of relu4_1, (N,C,1,1) float32 each.
+
+        Weighted means of several pictures' styles are the paper's style interpolation (section 6.4), since
+        AdaIN is linear in them.
+        """
+        return moments(self.encoder(picture))
+
+    def forward(self, x: Tensor, style: tuple[Tensor, ...], strength: float = 1.0) -> Tensor:
+        """RGB (N,3,H,W) in [0,1] in that style: RGB, sides rounded up to multiples of 8, not kept in [0,1].
+
+        Args:
+            style: of :meth:`style`, of N pictures or one.
+            strength: 0..1, the mix of features before and after AdaIN (section 6.4); at 0 what comes back is
+                the decoder's idea of the picture, not the picture.
+        """
+        features = self.encoder(x)
+        mean, deviation = style
+        return self.decoder(restyled(features, mean, deviation, strength))
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over the places of (N,C,H,W): (N,C,1,1) float32 each.
+
+    Unbiased, with 1e-5 added to the variance, as in the released programs.
+    """
+    unbiased = min(1, features[0, 0].numel() - 1)  # a single place has no spread, and 0/0 is not a number
+    variance, mean = torch.var_mean(features.float(), (2, 3), correction=unbiased, keepdim=True)
+    return mean, (variance + _EPS).sqrt()
+
+
+def restyled(features: Tensor, mean: Tensor, deviation: Tensor, strength: float = 1.0) -> Tensor:
+    """AdaIN (section 4): (N,C,H,W) moved and stretched to that mean and deviation, ``strength`` of it."""
+    own_mean, own_deviation = moments(features)
+    gain = 1 + strength * (deviation / own_deviation - 1)
+    shift = own_mean + strength * (mean - own_mean)
+    return torch.addcmul(shift, features.float() - own_mean, gain).to(features.dtype)
+
+
+def _layer(inside: int, outside: int) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(1), nn.Conv2d(inside, outside, 3), nn.ReLU()]
+
+
+def _scaled(channels: int, width: float) -> int:
+    return max(1, round(channels * width))
