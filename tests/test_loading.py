@@ -454,8 +454,20 @@ def test_too_many_entries_and_names_that_climb(tmp_path: Path) -> None:
 
 
 def test_another_kind_of_archive(tmp_path: Path) -> None:
-    np.savez(tmp_path / "weights.npz", w=np.zeros(3))
-    refused(tmp_path / "weights.npz", "this is a zip archive, not a checkpoint")
+    with zipfile.ZipFile(tmp_path / "weights.docx", "w") as archive:
+        archive.writestr("word/document.xml", "<w/>")
+    refused(tmp_path / "weights.docx", "this is a zip archive, not a checkpoint")
+
+
+def test_arrays_of_numpy_are_a_state_dict(tmp_path: Path) -> None:
+    np.savez(tmp_path / "weights.npz", w=np.arange(3.0))
+    state, metadata = loading.read_state(tmp_path / "weights.npz")
+    assert state["w"].tolist() == [0, 1, 2] and state["w"].dtype == torch.float64 and not metadata
+    np.savez(tmp_path / "complex.npz", w=np.zeros(3, complex))
+    refused(tmp_path / "complex.npz", "of a kind that gantool does not take")
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w.npy", bytes(40 * 2**20))
+    refused(tmp_path / "bomb.npz", "like a zip bomb")
 
 
 @pytest.mark.parametrize("new_format", [True, False])
