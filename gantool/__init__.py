@@ -159,7 +159,7 @@ def run_video(
     task: str = "colorize",
     *,
     temporal: Literal["off", "online", "bidirectional"] | None = None,
-    flow: Literal["farneback", "dis"] = "farneback",
+    flow: Literal["farneback", "dis", "raft"] = "farneback",
     start: float = 0.0,
     duration: float | None = None,
     strength: float = 1.0,
@@ -187,16 +187,18 @@ def run_video(
     Raises:
         GantoolError: then nothing bears the target's name that did not before.
     """
+    import warnings
     from fractions import Fraction
     from pathlib import Path
 
-    from gantool import engine
+    from gantool import engine, flownet
     from gantool.errors import OutputError, UsageError
     from gantool.media import provenance, video
     from gantool.temporal import TemporalOptions
 
-    if temporal not in (None, "off", "online", "bidirectional") or flow not in ("farneback", "dis"):
-        remedy = "temporal is off, online or bidirectional, flow is farneback or dis"
+    known = temporal in (None, "off", "online", "bidirectional")
+    if not known or flow not in ("farneback", "dis", "raft"):
+        remedy = "temporal is off, online or bidirectional, flow is farneback, dis or raft"
         raise UsageError(f"unknown temporal '{temporal}' or flow '{flow}'", remedy=remedy)
     _check_strength(strength)
     rate = None if fps is None else Fraction(fps)
@@ -208,7 +210,10 @@ def run_video(
         ready = _ready(task, pipeline, options)
         chroma = ready.blend == "chroma"
         mode = temporal or ("off" if ready.task == "upscale" else "online")
-        steady = None if mode == "off" else TemporalOptions(mode=mode, flow=flow)
+        steady = None
+        if mode != "off":
+            by = flownet.load(ready.device, warn=warn or warnings.warn) if flow == "raft" else flow
+            steady = TemporalOptions(mode=mode, flow=by)
         mark = provenance.Provenance(ready.task, ready.model, __getattr__("__version__"))
         return engine.run_video(
             info,

@@ -106,7 +106,7 @@ class MotionTracker:
 
     def __init__(
         self,
-        flow: optical.Method = "farneback",
+        flow: optical.Method | optical.Estimator = "farneback",
         photometric: float = 10.0,
         careful: bool = False,
         ahead: bool = False,
@@ -115,7 +115,7 @@ class MotionTracker:
         trust only what fits to a fraction of a pixel, nowhere near what does not. ``ahead``: tell motions
         both ways.
         """
-        self._method: optical.Method = flow
+        self._method: optical.Method | optical.Estimator = flow
         self._photometric = photometric
         self._careful = careful
         self._ahead = ahead

@@ -53,19 +53,19 @@ class TemporalOptions:
     which takes about twice the time and some frames of memory.
     ``strength``: 0..1, how much of the past is kept; None takes the task's own value (0.9 for chroma, 0.7
     for detail, 0.8 for rgb); 0 leaves every frame as the net made it.
-    ``flow``: "farneback" or "dis".
+    ``flow``: "farneback", "dis", or an estimator such as :func:`gantool.flownet.load` gives.
     """
 
     mode: Mode = "online"
     strength: float | None = None
-    flow: optical.Method = "farneback"
+    flow: optical.Method | optical.Estimator = "farneback"
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise ValueError(f"unknown temporal mode {self.mode!r}")
         if self.strength is not None and not 0 <= self.strength <= 1:
             raise ValueError("temporal strength must lie between 0 and 1")
-        if self.flow not in optical.METHODS:
+        if not callable(self.flow) and self.flow not in optical.METHODS:
             raise ValueError(f"unknown flow method {self.flow!r}")
 
 

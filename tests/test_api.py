@@ -348,7 +348,7 @@ def test_run_video_refusals(pipelines, tmp_path):
     refused(InputError, tmp_path / "none.mp4", tmp_path / "out.mp4", **options)
     refused(InputError, there, tmp_path / "out.mp4", **options)
     refused(UsageError, film, tmp_path / "out.mp4", temporal="on", **options)
-    refused(UsageError, film, tmp_path / "out.mp4", flow="raft", **options)
+    refused(UsageError, film, tmp_path / "out.mp4", flow="rafts", **options)
     refused(WeightsError, film, tmp_path / "out.mp4", **options)
     assert film.read_bytes() == before and there.read_bytes() == b"precious"
     assert cli_kit.names(tmp_path) == ["film.mp4", "there.mp4"]

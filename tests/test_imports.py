@@ -46,6 +46,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
         (2, TOOLS),
     ),
     **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors", "percept"], (2, TOOLS)),
+    "flownet": (2, TOOLS),
     **dict.fromkeys(["people", "facepairs", "identity"], (2, TOOLS)),
     **dict.fromkeys(
         ["legacy", "pool", "upscalers", "colorizers", "stylers", "interpolation", "anatomy"], (2, TOOLS)

@@ -260,7 +260,7 @@ def _step(session: Session) -> engine.Step:
     request, options = session.request, session.request.video
     temporal, mode = None, options.temporal or request.temporal
     if mode != "off":
-        temporal = TemporalOptions(mode=mode, strength=options.temporal_strength, flow=options.flow)
+        temporal = TemporalOptions(mode=mode, strength=options.temporal_strength, flow=session.flow())
     size = request.batch.batch_size or request.batch_size
     return engine.Step(session.pipeline(), temporal, size, request.quality.strength)
 

@@ -154,7 +154,12 @@ class Video:
         ),
     ] = None
     flow: Annotated[
-        Literal["farneback", "dis"], _video("--flow", metavar="farneback|dis", help="Optical flow method.")
+        Literal["farneback", "dis", "raft"],
+        _video(
+            "--flow",
+            metavar="farneback|dis|raft",
+            help="Optical flow method: dis is the quickest, raft a net, for a GPU.",
+        ),
     ] = "farneback"
     start: Annotated[
         str | None, _video("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.")

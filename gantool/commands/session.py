@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gantool.catalog import Checkpoint
     from gantool.interpolation import Between
+    from gantool.ops import flow as optical
     from gantool.pipelines import Pipeline
     from gantool.selection import Choice
 
@@ -66,6 +67,7 @@ class Session:
         self._pipeline: Pipeline | None = None
         # Who hears what the pipeline has to say; each job sets its own.
         self.warn: Callable[[str], None] = console.warn
+        self._flow: optical.Estimator | None = None
         self.device = devices.pick_device(request.hardware.device)
         self._between: Between | None = None
         self.choice = self._chosen()
@@ -151,6 +153,25 @@ class Session:
                 net, row = self._between.load(self.device, dtype, fetch=self._fetch, warn=warn)
             else:
                 row = self.choice.row
+    def flow(self) -> optical.Method | optical.Estimator:
+        """What measures the motion of films, as ``--flow`` says; a net is loaded on the first call.
+
+        Raises LoadFailed as :meth:`pipeline` does.
+        """
+        name = self.request.video.flow
+        if name != "raft":
+            return name
+        if self._flow is None:
+            from gantool import flownet
+
+            try:
+                self._flow = flownet.load(
+                    self.device, fetch=self._fetch, warn=lambda message: self.warn(message)
+                )
+            except GantoolError as error:
+                raise LoadFailed(error) from error
+        return self._flow
+
                 net, row = loading.load(row, self.choice.path or self._fetch(row), self.device, dtype)
             return self.request.build(net, row, device=self.device, dtype=dtype, warn=warn)
 

@@ -7,6 +7,7 @@ now as the first and the one before as the second ("backward" flow), so that old
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import cv2
@@ -17,6 +18,7 @@ from torch import Tensor
 
 Method = Literal["farneback", "dis"]
 METHODS: tuple[Method, ...] = ("farneback", "dis")
+Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 FARNEBACK = (0.5, 5, 15, 3, 5, 1.2, 0)  # scale, levels, window, iterations, poly n and sigma, flags
 _SMALLEST = 32  # Both methods want at least one window; smaller pictures are padded to this side.
@@ -29,13 +31,16 @@ _VISIBLY_WORSE = 0.5  # grey levels
 _REMAP_LIMIT = 32767 if int(cv2.__version__.split(".")[0]) >= 5 else 0
 
 
-def estimate(first: np.ndarray, second: np.ndarray, method: Method = "farneback") -> np.ndarray:
+def estimate(first: np.ndarray, second: np.ndarray, method: Method | Estimator = "farneback") -> np.ndarray:
     """Flow of ``first`` into ``second``, both grey uint8 (H,W) of one size, any size from 1x1.
 
     "farneback": Farneback 2003 as in OpenCV, 5 levels, window 15, and :func:`mend_flat`. "dis": dense inverse
     search (Kroeger 2016), OpenCV's medium preset, about twice as fast. Both end with a few steps of
-    variational refinement (Brox 2004), which halve what is left of Farneback's error.
+    variational refinement (Brox 2004), which halve what is left of Farneback's error. An
+    estimator of one's own is called as it is.
     """
+    if callable(method):
+        return method(first, second)
     height, width = first.shape
     down, right = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
     if down or right:
