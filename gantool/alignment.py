@@ -78,35 +78,31 @@ def yaw_of(points: np.ndarray) -> float:
     return float(np.degrees(np.arcsin(np.clip(off / _NOSE_REACH, -1, 1))))
 
 
-def corners(points: np.ndarray) -> np.ndarray:
+def corners(points: np.ndarray, landmarks: int = 0) -> np.ndarray:
     """Where the boxes of the parts begin in an aligned crop: points (5,2) or (68,2) -> int64 (4,2), x and y.
 
     A face at the template gets the template's boxes. The nose's lies further back the more the face is
     turned; none leaves the crop.
+
+    Args:
+        landmarks: whose boxes, 5 or 68; 0 for as many as there are points. Either can be placed by either.
     """
-    boxes = np.array(BOXES[len(points)], np.float64)
-    anchors = _anchors(np.asarray(points, np.float64))
-    start = anchors - (_anchors_of_template(len(points)) - boxes[:, :2])
+    points = np.asarray(points, np.float64)
+    landmarks = landmarks or len(points)
+    boxes = np.array(BOXES[landmarks], np.float64)
+    start = _anchors(points, landmarks) - (_anchors(TEMPLATE, landmarks) - boxes[:, :2])
     five = points if len(points) == 5 else five_of(points)
-    turned = (five[2][0] - (five[0][0] + five[1][0]) / 2) / (_NOSE_REACH * EYES_TO_MOUTH)
+    turned = (five[2, 0] - five[:2, 0].mean()) / (_NOSE_REACH * EYES_TO_MOUTH)
     start[2, 0] -= _NOSE_SHIFT * float(np.clip(turned, -1, 1))
     return np.clip(np.rint(start), 0, SIDE - boxes[:, 2:]).astype(np.int64)
 
 
-def _anchors(points: np.ndarray) -> np.ndarray:
-    """What each box follows (4,2): eyes, nose and the middle of the mouth."""
-    if len(points) == 5:
-        return np.stack([points[0], points[1], points[2], points[3:5].mean(0)])
-    nose = (points[27] + points[30]) / 2
-    return np.stack([points[36:42].mean(0), points[42:48].mean(0), nose, points[48:68].mean(0)])
-
-
-def _anchors_of_template(count: int) -> np.ndarray:
-    """The anchors of a face at the template."""
-    anchors = _anchors(TEMPLATE)
-    if count == 68:
-        anchors[2] = (64.1, 54.0)  # half way down the nose
-    return anchors
+def _anchors(points: np.ndarray, landmarks: int) -> np.ndarray:
+    """What each box follows (4,2): the eyes, the tip of the nose or its middle, the middle of the mouth."""
+    five = points if len(points) == 5 else five_of(points)
+    mouth = five[3:5].mean(0) if len(points) == 5 else points[48:68].mean(0)
+    nose = five[2] if landmarks == 5 else (five[:2].mean(0) + five[2]) / 2
+    return np.stack([five[0], five[1], nose, mouth])
 
 
 _MIRROR_5 = [1, 0, 2, 4, 3]

@@ -24,19 +24,29 @@ def check_data(
 
     recipe = importlib.import_module(f"gantool.recipes.{task}")
     config: Any = configure(recipe.Config, values)
+    if hasattr(recipe, "check"):  # its data are not of the layouts of pictures
+        sheet = _sheet_path(task, out)
+        for line in recipe.check(folders, config, sheet):
+            console.info(line)
+        console.result(str(sheet), {"task": task, "output": str(sheet)})
+        return
     layout = layouts.recognise(folders, recipe.LAYOUTS)
     with console.task(f"check {task}", unit="file") as progress:
         report = datacheck.check(layout, crop=_crop(config), progress=progress)
     for line in report.lines():
         console.info(line)  # with -q, the sentence at the end counts the errors
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    sheet = datacheck.contact_sheet(
-        layout, out / "check.png" if out is not None else Path(f"{task}-check.png")
-    )
+    sheet = datacheck.contact_sheet(layout, _sheet_path(task, out))
     console.result(str(sheet), {"task": task, "output": str(sheet), **report.to_json()})
     if (error := report.error()) is not None:
         raise error
+
+
+def _sheet_path(task: str, out: Path | None) -> Path:
+    """Where the contact sheet goes; the run folder is made if need be."""
+    if out is None:
+        return Path(f"{task}-check.png")
+    out.mkdir(parents=True, exist_ok=True)
+    return out / "check.png"
 
 
 def _crop(config: Any) -> int:

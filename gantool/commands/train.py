@@ -31,6 +31,8 @@ TASKS = (
     "cyclegan",
     "restore",
     "percept",
+    "tpgan",
+    "faceid",
 )
 
 EXAMPLES = examples(
@@ -73,7 +75,7 @@ def command(
         list[Path] | None,
         typer.Argument(
             metavar="[DATA]...",
-            help="Folders of pictures; --resume knows its own.",
+            help="Folders of pictures, or a head (.npz) for faces; --resume knows its own.",
             rich_help_panel="Files",
             show_default=False,
         ),
