@@ -65,9 +65,9 @@ class Session:
         self.request = request
         self._console = console
         self._pipeline: Pipeline | None = None
+        self._flow: optical.Estimator | None = None
         # Who hears what the pipeline has to say; each job sets its own.
         self.warn: Callable[[str], None] = console.warn
-        self._flow: optical.Estimator | None = None
         self.device = devices.pick_device(request.hardware.device)
         self._between: Between | None = None
         self.choice = self._chosen()
@@ -139,20 +139,6 @@ class Session:
                 raise LoadFailed(error) from error
         return self._pipeline
 
-    def _build(self) -> Pipeline:
-        import torch
-
-        from gantool import devices, loading
-        from gantool.pipelines.precision import with_fallback
-
-        def warn(message: str) -> None:
-            self.warn(message)
-
-        def built(dtype: torch.dtype) -> Pipeline:
-            if self._between is not None:
-                net, row = self._between.load(self.device, dtype, fetch=self._fetch, warn=warn)
-            else:
-                row = self.choice.row
     def flow(self) -> optical.Method | optical.Estimator:
         """What measures the motion of films, as ``--flow`` says; a net is loaded on the first call.
 
@@ -172,6 +158,20 @@ class Session:
                 raise LoadFailed(error) from error
         return self._flow
 
+    def _build(self) -> Pipeline:
+        import torch
+
+        from gantool import devices, loading
+        from gantool.pipelines.precision import with_fallback
+
+        def warn(message: str) -> None:
+            self.warn(message)
+
+        def built(dtype: torch.dtype) -> Pipeline:
+            if self._between is not None:
+                net, row = self._between.load(self.device, dtype, fetch=self._fetch, warn=warn)
+            else:
+                row = self.choice.row
                 net, row = loading.load(row, self.choice.path or self._fetch(row), self.device, dtype)
             return self.request.build(net, row, device=self.device, dtype=dtype, warn=warn)
 
