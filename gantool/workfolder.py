@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gantool import locking
 from gantool.errors import OutputError, UsageError
 from gantool.media import files
 
@@ -165,16 +166,10 @@ class WorkFolder:
         with self._told():
             descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            import fcntl
-        except ImportError:  # not on Windows, where a file in use cannot be replaced anyway
-            return descriptor
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            locking.take(descriptor, shared=shared)
         except BlockingIOError:
             os.close(descriptor)
             raise self._busy() from None
-        except OSError:  # a file system without locks
-            pass
         return descriptor
 
     # ---- segments
@@ -278,7 +273,7 @@ class WorkFolder:
         """Whether a segment is finished. If not, the folder is removed, unless somebody else works in it."""
         if self.segments(verify=False):
             return True
-        if self._locks and all(_alone(descriptor) for descriptor in self._locks):
+        if self._locks and all(locking.alone(descriptor) for descriptor in self._locks):
             self.remove()
         return False
 
@@ -312,17 +307,6 @@ class WorkFolder:
 
     def _damaged(self, what: str) -> OutputError:
         return OutputError(what, self.path, "Remove the folder, and run the command again")
-
-
-def _alone(descriptor: int) -> bool:
-    """Whether nobody shares a lock."""
-    try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
-        return False
-    return True
 
 
 def _read(path: Path) -> Segment | None:

@@ -52,6 +52,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
         ["legacy", "pool", "upscalers", "colorizers", "stylers", "interpolation", "anatomy"], (2, TOOLS)
     ),
     **dict.fromkeys(["layouts", "datacheck"], (2, ARRAYS | {"PIL"})),
+    "locking": (1, set()),
     "workfolder": (2, TOOLS),
     **dict.fromkeys(["facenets", "pickled"], (2, TOOLS)),
     "board": (2, TOOLS),
