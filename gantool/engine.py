@@ -38,6 +38,8 @@ class Progress(Protocol):
 
     def total(self, n: int | None) -> None: ...
 
+    def note(self, remark: str) -> None: ...
+
 
 @dataclass(frozen=True)
 class VideoReport:
@@ -125,7 +127,8 @@ def run_video(
         start, duration: the part of the source, in seconds; None to the end.
         keep_partial: keep what comes before damage in the source instead of failing.
         check: called often from the calling thread; whatever it raises stops the work and comes out.
-        progress: told of every finished frame and, where it is known, of how many there will be.
+        progress: told of every finished frame, of the slowest stage so far, and, where it is known, of how
+            many frames there will be.
         warn: told each sentence of the report's ``warnings`` as it comes up.
 
     Raises InputError, DeviceError, EncoderError, OutputError; the first of them when several threads fail.
@@ -170,7 +173,7 @@ def run_video(
             put(frame)
             count += 1
             if progress is not None:
-                progress.advance(1)
+                one_more(progress, relay)
     stages = {**relay.seconds, **together(each.seconds for each in passes)}
     return VideoReport(count, time.perf_counter() - began, stages, tuple(warnings))
 
@@ -183,6 +186,12 @@ def through(relay: Relay, frames: Iterator[Frame], passes: Sequence[Pass]) -> It
         if each is not passes[-1]:
             frames = relay.source("net", partial(iter, frames), frame_bytes)
     return frames
+
+
+def one_more(progress: Progress, relay: Relay) -> None:
+    """Tell that a frame is done, and which stage the others wait for."""
+    progress.note(f"{relay.slowest('net')} is slowest")
+    progress.advance(1)
 
 
 def frame_bytes(frame: Frame) -> int:

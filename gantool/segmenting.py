@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gantool.engine import Progress as PlainProgress
-from gantool.engine import VideoReport, frame_bytes, through, together
+from gantool.engine import VideoReport, frame_bytes, one_more, through, together
 from gantool.errors import EncoderError
 from gantool.media.encoders import PicturePlan
 from gantool.media.join import part_order, part_suffix
@@ -173,7 +173,7 @@ class _Run:
                 if number <= here and (end is None or here < end):
                     self.count += 1
                     if self.progress is not None:
-                        self.progress.advance(1)
+                        one_more(self.progress, relay)
         self.seconds = together([self.seconds, relay.seconds, *(each.seconds for each in passes)])
         self.whole |= {segment.number: segment for segment in sink.made}
         return sink.following

@@ -167,7 +167,11 @@ def test_repeated_frames_repeat_their_result_without_the_net(clip):
 
 def test_progress_is_told(clip):
     class Counter:
-        done, expected = 0, None
+        def __init__(self):
+            self.done, self.expected, self.remarks = 0, None, set()
+
+        def note(self, remark):
+            self.remarks.add(remark)
 
         def advance(self, n=1):
             self.done += n
@@ -178,6 +182,8 @@ def test_progress_is_told(clip):
     counter = Counter()
     run(clip(7), identity(), progress=counter)
     assert (counter.done, counter.expected) == (7, 7)
+    assert counter.remarks <= {f"{stage} is slowest" for stage in ("decode", "flow", "net", "encode")}
+    assert counter.remarks
 
 
 def test_broken_source_and_keep_partial(clip, monkeypatch):
