@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,6 +74,16 @@ class Face:
     def area(self) -> float:
         """Of the box, px^2."""
         return self.box[2] * self.box[3]
+
+    def record(self) -> dict[str, Any]:
+        """For ``--json``: box and landmarks in px, yaw in degrees, score; null for what is not known."""
+        points = None if self.points is None else np.round(self.points, 1).tolist()
+        return {
+            "box": [round(value, 1) for value in self.box],
+            "yaw": None if self.yaw is None else round(self.yaw, 1),
+            "landmarks": points,
+            "score": round(self.score, 3),
+        }
 
     def to_side(self, side: int) -> np.ndarray:
         """``to_crop`` for a crop of another side in px."""

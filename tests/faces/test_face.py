@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from face_kit import points
@@ -105,6 +107,14 @@ def test_chosen():
     assert caught.value.code == ExitCode.INPUT
     with pytest.raises(InputError, match=r"no face was found\. --face-box .*--aligned"):
         faces.chosen([], "all")
+
+
+def test_a_record_is_plain_json():
+    known = Face.of_points(points(20), (1.04, 2.0, 30.0, 40.0), 0.87654)
+    record = json.loads(json.dumps(known.record()))
+    assert record["box"] == [1.0, 2.0, 30.0, 40.0] and record["score"] == 0.877
+    assert record["yaw"] == pytest.approx(20, abs=5) and np.array(record["landmarks"]).shape == (5, 2)
+    assert face(0, 0, 9, 9).record() == {"box": [0, 0, 9, 9], "yaw": None, "landmarks": None, "score": 1}
 
 
 def test_what_is_written_on_the_command_line():

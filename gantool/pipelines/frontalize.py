@@ -1,0 +1,169 @@
+"""Turned faces into front views: aligned crops through a net, and, on request, back into the picture.
+
+Unlike the other tasks one picture gives several results, one for each face, so this is a class of its own and
+no :class:`Pipeline`. What a net shows of the hidden half of a face is invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gantool import alignment, faces
+from gantool.catalog import Checkpoint
+from gantool.devices import is_out_of_memory
+from gantool.errors import DeviceError, WeightsError
+from gantool.faces import Face
+
+STEEPEST_PASTE = 30.0  # degrees; a front view on a head that is turned further fits nowhere
+_SMALL_PX = 40.0  # width of a face below which there is too little to go by
+_PROFILE = 50.0  # degrees as the detector tells them: from here on it may be a full profile
+_MOST_OUTSIDE = 0.1  # share of the crop that may lie beyond the border without a word
+_NEARLY_GRAY = 2.5 / 255  # between the channels of a pixel
+_LUMA = (0.299, 0.587, 0.114)
+_BATCH = 16
+
+
+class Frontalizer:
+    """A generator of front views with its row.
+
+    A net with ``boxes`` (TP-GAN) is told where the parts of the face are, and is shown every face with its
+    nose to the right, as it was trained; the result is turned back.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        row: Checkpoint,
+        *,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """``net``: in eval mode on ``device``; takes and gives (N,3,side,side) in the row's range and order.
+
+        Its ``side`` is an attribute of the net, or 128 px.
+        """
+        self.net, self.row, self.device, self.dtype = net, row, device, dtype
+        self.side = int(getattr(net, "side", alignment.SIDE))
+        self.landmarks = int(row.args.get("landmarks", 5)) if hasattr(net, "boxes") else 0
+        self._batch = _BATCH
+
+    def views(self, picture: np.ndarray, found: Sequence[Face]) -> list[np.ndarray]:
+        """The front view of each face, (side,side,3) of the picture's own kind; grey where the face is grey.
+
+        The same faces give the same views: nothing is drawn at random.
+
+        Args:
+            picture: RGB (H,W,3), uint8 or uint16.
+
+        Raises:
+            DeviceError: not even one face fits in memory.
+            WeightsError: the net gives something other than pictures of its side.
+        """
+        top = float(np.iinfo(picture.dtype).max)
+        made: list[np.ndarray] = []
+        while len(made) < len(found):
+            some = found[len(made) : len(made) + self._batch]
+            crops = np.stack([faces.crop(picture, face, self.side) for face in some])
+            x = torch.from_numpy(crops.astype(np.float32) / np.float32(top)).movedim(-1, 1).to(self.device)
+            try:
+                y = self._front(x, some)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(some) == 1:
+                    what = "out of memory even with one face at a time"
+                    raise DeviceError(what, remedy="Use --device cpu") from error
+                self._batch = len(some) // 2
+                continue
+            shown = (y.movedim(1, -1).cpu().numpy() * top).round().astype(picture.dtype)
+            made.extend(shown)
+        return made
+
+    def _front(self, x: Tensor, some: Sequence[Face]) -> Tensor:
+        """(N,3,side,side) in [0,1] -> front views in [0,1]."""
+        left = torch.tensor([self.landmarks > 0 and (face.yaw or 0) < 0 for face in some], device=x.device)
+        left = left.view(-1, 1, 1, 1)
+        shown = torch.where(left, x.flip(-1), x)
+        shown = shown.flip(1) if self.row.color == "bgr" else shown
+        shown = shown * 2 - 1 if self.row.signed else shown * self.row.value_range
+        with torch.no_grad():
+            more = (self._corners(some),) if self.landmarks else ()
+            y = self.net(shown.to(self.dtype), *more).float()
+        if y.shape != x.shape:
+            what = f"the model {self.row.name} made {tuple(y.shape[1:])} of {tuple(x.shape[1:])}"
+            raise WeightsError(what, self.row.file or None, "Use a model that makes faces of the same size.")
+        y = (y + 1) / 2 if self.row.signed else y / self.row.value_range
+        y = y.flip(1) if self.row.color == "bgr" else y
+        y = torch.where(left, y.flip(-1), y).clamp(0, 1)
+        gray = (x.amax(1) - x.amin(1)).amax((-2, -1)) <= _NEARLY_GRAY
+        luma = (y * torch.tensor(_LUMA, device=y.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        return torch.where(gray.view(-1, 1, 1, 1), luma.expand_as(y), y)
+
+    def _corners(self, some: Sequence[Face]) -> Tensor:
+        """Where the parts begin in each crop as it is shown, (N,4,2); at the template without points."""
+        corners = []
+        for face in some:
+            points = alignment.TEMPLATE
+            if face.points is not None:
+                points = alignment.moved(face.points, face.to_crop)
+                points = alignment.mirrored(points) if (face.yaw or 0) < 0 else points
+            corners.append(alignment.corners(points, self.landmarks))
+        return torch.from_numpy(np.stack(corners)).to(self.device)
+
+
+def pasted(picture: np.ndarray, found: Sequence[Face], views: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """A copy of the picture with the views of faces that are turned little put back, and how many.
+
+    The largest face comes last, on top. A face whose turn is not known is taken to be frontal.
+    """
+    count = 0
+    for face, view in sorted(zip(found, views, strict=True), key=lambda pair: pair[0].area):
+        if abs(face.yaw or 0.0) < STEEPEST_PASTE:
+            picture = faces.paste(picture, view, face)
+            count += 1
+    return picture if count else picture.copy(), count
+
+
+def remarks(face: Face, height: int, width: int) -> list[str]:
+    """What there is to be said of a face in a picture of that size before its front view is believed."""
+    said = []
+    if face.box[2] < _SMALL_PX:
+        said.append(f"the face is only {face.box[2]:.0f} px wide; little of the person can be kept")
+    outside = 1 - face.share_inside(height, width)
+    if outside > _MOST_OUTSIDE:
+        said.append(f"{outside:.0%} of the face's crop lies beyond the picture's border")
+    if abs(face.yaw or 0.0) >= _PROFILE:
+        said.append("the face is seen nearly in profile; half of the front view is invented")
+    return said
+
+
+class Fusion:
+    """One front view of a person from many: a mean in which the more frontal and larger faces count more.
+
+    After DR-GAN (Tran et al. 2017, 1705.11136), which weighs several pictures by a learned confidence; here
+    it is cos(yaw) squared, times the detector's score, times the width of the face up to that of the net.
+    """
+
+    def __init__(self) -> None:
+        self._sum: np.ndarray | None = None
+        self._weight = 0.0
+
+    def add(self, face: Face, view: np.ndarray) -> None:
+        """A view (side,side,3), uint8 or uint16, always of one kind."""
+        turned = np.cos(np.radians(min(abs(face.yaw or 0.0), 85.0))) ** 2
+        weight = float(turned * face.score * min(face.box[2] / alignment.SIDE, 1.0))
+        if self._sum is None:
+            self._sum = np.zeros(view.shape, np.float64)
+            self._kind = view.dtype
+        self._sum += weight * view
+        self._weight += weight
+
+    def view(self) -> np.ndarray:
+        """The mean so far. Raises ValueError before anything was added."""
+        if self._sum is None or self._weight <= 0:
+            raise ValueError("no view was added")
+        return np.rint(self._sum / self._weight).astype(self._kind)
