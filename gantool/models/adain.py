@@ -104,22 +104,19 @@ class AdaIN(nn.Module):
     def style(self, picture: Tensor) -> tuple[Tensor, ...]:
         """RGB (N,3,H,W) in [0,1] -> mean and standard deviation of relu4_1, (N,C,1,1) float32 each.
 
-        Weighted means of several pictures' styles are the paper's style interpolation (section 6.4), since
-        AdaIN is linear in them.
+        Since AdaIN is linear in them, weighted means of several pictures' styles are the paper's style
+        interpolation (section 6.4), and means with the content's own style its trade-off.
         """
         return moments(self.encoder(picture))
 
-    def forward(self, x: Tensor, style: tuple[Tensor, ...], strength: float = 1.0) -> Tensor:
+    def forward(self, x: Tensor, style: tuple[Tensor, ...]) -> Tensor:
         """RGB (N,3,H,W) in [0,1] in that style: RGB, sides rounded up to multiples of 8, not kept in [0,1].
 
         Args:
             style: of :meth:`style`, of N pictures or one.
-            strength: 0..1, the mix of features before and after AdaIN (section 6.4); at 0 what comes back is
-                the decoder's idea of the picture, not the picture.
         """
-        features = self.encoder(x)
         mean, deviation = style
-        return self.decoder(restyled(features, mean, deviation, strength))
+        return self.decoder(restyled(self.encoder(x), mean, deviation))
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,12 +129,11 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + _EPS).sqrt()
 
 
-def restyled(features: Tensor, mean: Tensor, deviation: Tensor, strength: float = 1.0) -> Tensor:
-    """AdaIN (section 4): (N,C,H,W) moved and stretched to that mean and deviation, ``strength`` of it."""
+def restyled(features: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """AdaIN (section 4): (N,C,H,W) moved and stretched to that mean and deviation."""
     own_mean, own_deviation = moments(features)
-    gain = 1 + strength * (deviation / own_deviation - 1)
-    shift = own_mean + strength * (mean - own_mean)
-    return torch.addcmul(shift, features.float() - own_mean, gain).to(features.dtype)
+    moved = torch.addcmul(mean, features.float() - own_mean, deviation / own_deviation)
+    return moved.to(features.dtype)
 
 
 def _layer(inside: int, outside: int) -> list[nn.Module]:

@@ -80,14 +80,14 @@ class Decoder(nn.Module):
             _Conv(width, 3, 9),
         )
 
-    def forward(self, deep: Tensor, style: tuple[Tensor, ...], strength: float = 1.0) -> Tensor:
+    def forward(self, deep: Tensor, style: tuple[Tensor, ...]) -> Tensor:
         """The content's deeper features -> RGB, four times as wide, not limited to [0,1].
 
-        ``style``: as :meth:`MicroAST.style` gives it. ``strength``: as of :meth:`MicroAST.forward`.
+        ``style``: as :meth:`MicroAST.style` gives it.
         """
         (mean1, deviation1, weight1, bias1), (mean2, deviation2, weight2, bias2) = style[:4], style[4:]
-        y = self.dec1(_restyled(deep, mean2, deviation2, strength), weight2, bias2)
-        y = self.dec2(_restyled(y, mean1, deviation1, strength), weight1, bias1)
+        y = self.dec1(_restyled(deep, mean2, deviation2), weight2, bias2)
+        y = self.dec2(_restyled(y, mean1, deviation1), weight1, bias1)
         return self.dec3(y)
 
     def joined(self, content: Encoder, style: Encoder, modulator: Modulator) -> MicroAST:
@@ -114,21 +114,21 @@ class MicroAST(nn.Module):
     def style(self, picture: Tensor) -> tuple[Tensor, ...]:
         """RGB (N,3,H,W) in [0,1] -> eight of (N,C,1,1): mean, deviation, weight, bias at each of two depths.
 
-        Weighted means of several pictures' styles are a style between them.
+        Weighted means of several pictures' styles are a style between them, and so are those with the
+        content's own style. The authors' trade-off mixes features before and after each AdaIN instead, under
+        the style's weights and biases all the same; with the released files its results are no pictures.
         """
         features = self.style_encoder(picture)
         weight1, bias1, weight2, bias2 = (one.float() for one in self.modulator(features))
         return (*_moments(features[0]), weight1, bias1, *_moments(features[1]), weight2, bias2)
 
-    def forward(self, x: Tensor, style: tuple[Tensor, ...], strength: float = 1.0) -> Tensor:
+    def forward(self, x: Tensor, style: tuple[Tensor, ...]) -> Tensor:
         """RGB (N,3,H,W) in [0,1] in that style: RGB, sides rounded up to multiples of 4, not kept in [0,1].
 
         Args:
             style: of :meth:`style`, of N pictures or one.
-            strength: 0..1, the mix of features before and after each AdaIN. Even at 0 the style's weights and
-                biases are in the result.
         """
-        return self.decoder(self.content_encoder(x)[1], style, strength)
+        return self.decoder(self.content_encoder(x)[1], style)
 
 
 class _Conv(nn.Module):
@@ -175,8 +175,7 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + _EPS).sqrt()
 
 
-def _restyled(features: Tensor, mean: Tensor, deviation: Tensor, strength: float) -> Tensor:
+def _restyled(features: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     own_mean, own_deviation = _moments(features)
-    gain = 1 + strength * (deviation / own_deviation - 1)
-    shift = own_mean + strength * (mean - own_mean)
-    return torch.addcmul(shift, features.float() - own_mean, gain).to(features.dtype)
+    moved = torch.addcmul(mean, features.float() - own_mean, deviation / own_deviation)
+    return moved.to(features.dtype)
