@@ -19,6 +19,8 @@ _LONGEST_SIDE = 640  # flow is computed at half the frame's size and at most thi
 _SMALLEST_SIDE = 256  # ... but a small frame is not halved below this
 _CAREFUL = 6.0  # times the photometric k, and
 _GAP = 0.5  # px: spread of the misfit there and back that careful trust allows; both rid fast films of ghosts
+_CAMERA = 0.5  # share of the picture that moves alike, to a pixel, where the camera is said to move
+_STILL = 0.2  # px a frame below which it is said not to
 _FLASH = 3  # frames: a cut that is undone so soon was a flash or a damaged frame
 
 
@@ -33,6 +35,8 @@ class Motion:
     ``resumed``: the earlier frame is not the one just before but the last one before the latest cut.
     ``cut``: a scene cut was seen here.
     ``ahead``: (flow, trust) of the earlier frame into this one, where that was asked for.
+    ``drift``: how far what the camera sees has moved since the last cut, across and down, in widths and
+    heights of the frame, as far as that is clear.
     """
 
     flow: np.ndarray | None = None
@@ -41,6 +45,7 @@ class Motion:
     resumed: bool = False
     cut: bool = False
     ahead: tuple[np.ndarray, np.ndarray] | None = None
+    drift: tuple[float, float] = (0.0, 0.0)
 
 
 def turned(motions: Sequence[Motion]) -> list[Motion]:
@@ -124,6 +129,7 @@ class MotionTracker:
         self._before: np.ndarray | None = None  # of the last frame before the latest cut
         self._since_cut = 0
         self._residuals: list[float] = []  # of the last two frames
+        self._drift = np.zeros((2, 2))  # of the last frame, and of the last one before the latest cut
 
     def state(self) -> dict[str, np.ndarray]:
         """All that is remembered of the frames so far, for :meth:`restore`; call it between frames."""
@@ -133,6 +139,7 @@ class MotionTracker:
             "gray_before": self._before,
             "since_cut": np.asarray(self._since_cut),
             "residuals": np.asarray(self._residuals, np.float64),
+            "drift": self._drift.copy(),
         }
         return {name: value for name, value in known.items() if value is not None}
 
@@ -141,6 +148,7 @@ class MotionTracker:
         self._frame, self._gray = state.get("frame"), state.get("gray")
         self._before, self._since_cut = state.get("gray_before"), int(state["since_cut"])
         self._residuals = [float(value) for value in state["residuals"]]
+        self._drift = np.array(state["drift"], np.float64)
 
     def next(self, frame: np.ndarray) -> Motion:
         """All three steps for one frame: uint8 or uint16 (H,W,3) RGB, not to be changed afterwards."""
@@ -178,15 +186,23 @@ class MotionTracker:
             flow, trust, held = self._at_rest(gray, previous)
             ahead = (flow, trust) if self._ahead else None
         if not cut and held >= _LOST:
-            return Motion(flow, trust, ahead=ahead)
+            self._drift[0] += _camera(flow)
+            return Motion(flow, trust, ahead=ahead, drift=self._drifted())
         before, recent = self._before, self._since_cut <= _FLASH
         self._before, self._since_cut = previous, 0
         self._residuals = []
+        drift_before = self._drift[1]
+        self._drift = np.stack((np.zeros(2), self._drift[0]))
         if before is not None and recent:
             back = self._measure(gray, before)
             if back.likeness > 0.8 and back.held >= _LOST:
-                return Motion(back.flow, back.trust, resumed=True, ahead=back.ahead)
+                self._drift[0] = drift_before + _camera(back.flow)
+                return Motion(back.flow, back.trust, resumed=True, ahead=back.ahead, drift=self._drifted())
         return Motion(cut=cut)
+
+    def _drifted(self) -> tuple[float, float]:
+        across, down = self._drift[0].tolist()
+        return across, down
 
     def _at_rest(self, gray: np.ndarray, earlier: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """(flow, trust, its mean) that say "nothing moves": for frames too empty or dark to see motion in."""
@@ -243,6 +259,18 @@ class MotionTracker:
         trust, held = self._trust(gray, fetched, agreed, gap)
         trust = cv2.GaussianBlur(trust, (0, 0), 1.0)  # a hard edge would be seen in the result
         return fetched, trust, held
+
+
+def _camera(flow: np.ndarray) -> np.ndarray:
+    """How far all that is seen moves together, (across, down) in widths and heights: the median of the flow
+    (now into before), where it is clear and more than noise; otherwise 0."""
+    height, width = flow.shape[:2]
+    some = flow[::4, ::4].reshape(-1, 2)
+    moved = np.median(some, axis=0)
+    together = np.mean(np.hypot(*(some - moved).T) < 1)
+    if together < _CAMERA or np.hypot(*moved) < _STILL:
+        return np.zeros(2)
+    return -moved / (width, height)
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

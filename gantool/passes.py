@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gantool.devices import cpu_threads
@@ -206,9 +207,25 @@ class Pass:
             if runner.strength == 0:
                 layers = runner.base(x)
             else:
-                layers = runner.predict(x, tuple(one.frame.time for one in fresh))
+                layers = self._layers(x, fresh)
         window = self.filter is not None and self.filter.window is not None
         return Group(batch, fresh, list(layers), None if window else x)
+
+    def _layers(self, x: Tensor, fresh: list[Followed]) -> Tensor:
+        """What the net makes of frames x, its lattice moved along with what the camera sees.
+
+        Else the lattice would stand still on the screen while the picture passes under it, which is most of
+        the flicker of a net that works in strides.
+        """
+        stride, start = self.runner.pipeline.stride, 0
+        layers: list[Tensor] = []
+        for (left, top), alike in groupby(_place(one, stride, *x.shape[-2:]) for one in fresh):
+            part = slice(start, start + len(list(alike)))
+            shown = F.pad(x[part], (left, 0, top, 0), mode="reflect") if left or top else x[part]
+            layer = self.runner.predict(shown, tuple(one.frame.time for one in fresh[part]))
+            layers.append(layer[..., top:, left:] if left or top else layer)
+            start = part.stop
+        return layers[0] if len(layers) == 1 else torch.cat(layers)
 
     def _images(self, group: Group) -> Iterator[np.ndarray]:
         """Results for the frames of a group that are no repeats."""
@@ -247,6 +264,14 @@ class Pass:
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # else the time would be booked on whoever waits for it
         self.seconds[stage] += time.perf_counter() - began
+
+
+def _place(one: Followed, stride: int, tall: int, wide: int) -> tuple[int, int]:
+    """(left, top), by how many pixels a frame is continued so that a net's lattice follows its motion."""
+    if stride == 1 or one.motion is None or min(tall, wide) <= stride:
+        return 0, 0
+    across, down = one.motion.drift
+    return -round(across * wide) % stride, -round(down * tall) % stride
 
 
 def _batches(followed: Iterator[Followed], size: int) -> Iterator[list[Followed]]:

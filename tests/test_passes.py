@@ -11,11 +11,13 @@ import torch
 import torch.nn.functional as F
 from moving_pictures import scene, view
 
+from gantool import metrics
 from gantool.media.video import Frame
 from gantool.passes import Pass, Step
 from gantool.pipelines import Pipeline
 from gantool.temporal import TemporalOptions
 
+CPU = torch.device("cpu")
 KINDS = {"chroma": 2, "detail": 3, "rgb": 3, None: 3}
 
 
@@ -56,7 +58,7 @@ def flickering(kind, asked: list[int] | None = None) -> Pipeline:
     def finish(x, layer):
         return (x * 0.5 + F.interpolate(layer, size=x.shape[-2:], mode="bilinear").mean(1, True)).clamp(0, 1)
 
-    return Pipeline("translate", "flickering", predict, finish, torch.device("cpu"), blend=kind)
+    return Pipeline("translate", "flickering", predict, finish, CPU, blend=kind)
 
 
 def made(one: Pass, frames: list[Frame]) -> list[np.ndarray]:
@@ -131,7 +133,7 @@ def test_a_state_can_be_asked_for_once_and_makes_earlier_ones_forgotten():
 
 
 def test_deep_frames_stay_deep():
-    same = Pipeline("translate", "same", lambda x, _: x * 1, lambda x, y: y, torch.device("cpu"), blend="rgb")
+    same = Pipeline("translate", "same", lambda x, _: x * 1, lambda x, y: y, CPU, blend="rgb")
     rng = np.random.default_rng(0)
     frames = [Frame(rng.integers(0, 1 << 16, (9, 12, 3), dtype=np.uint16), t, t / 25) for t in range(3)]
     for step in (Step(same), Step(same, TemporalOptions(strength=0)), Step(same, strength=0.0)):
@@ -163,3 +165,38 @@ def test_both_ways_turn_a_film_around():
     one_way = Step(flickering("rgb"), TemporalOptions())
     past, future = (made(Pass(one_way, pytest.fail), part) for part in (frames, frames[::-1]))
     assert np.abs(past[5].astype(int) - future[::-1][5]).mean() > 4
+
+
+def blocks(x, context):
+    """A net that works in strides: the mean of every 4x4 pixels."""
+    tall, wide = x.shape[-2:]
+    mean = F.avg_pool2d(F.pad(x, (0, -wide % 4, 0, -tall % 4), mode="replicate"), 4)
+    return F.interpolate(mean, scale_factor=4)[..., :tall, :wide]
+
+
+def test_the_lattice_of_a_net_follows_the_camera():
+    def steadiness(stride: int, step: tuple[int, int], batch_size: int) -> float:
+        net = Pipeline("translate", "blocks", blocks, lambda x, y: y, CPU, blend="rgb", stride=stride)
+        views = [view(scene(1), 40 + step[0] * t, 40 + step[1] * t) for t in range(8)]
+        frames = [Frame(picture, t, t / 25) for t, picture in enumerate(views)]
+        one = Pass(Step(net, TemporalOptions(strength=0), batch_size), pytest.fail)
+        results = made(one, frames)
+        plain = blocks(torch.from_numpy(views[0]).movedim(-1, 0)[None] / 255, None)
+        assert np.array_equal(results[0], (plain * 255).round().byte()[0].movedim(0, -1))
+        motion = np.tile(np.float32((-step[0], -step[1])), (*views[0].shape[:2], 1))
+        return metrics.warping_error(results, [motion] * 7)
+
+    for step in ((3, 0), (-2, 1)):
+        assert steadiness(4, step, 1) < 0.05 * steadiness(1, step, 1)
+    assert steadiness(4, (3, 0), 3) < 0.05 * steadiness(1, (3, 0), 3)
+    still = [Frame(view(scene(1)), t, t / 25) for t in range(2)]
+    still[1].rgb[0, 0] ^= 1
+    asked = []
+
+    def noted(x, context):
+        asked.append(x.shape)
+        return x * 1
+
+    net = Pipeline("translate", "noted", noted, lambda x, y: y, CPU, blend="rgb", stride=4)
+    made(Pass(Step(net, TemporalOptions(), 2), pytest.fail), still)
+    assert asked == [(2, 3, 144, 192)]

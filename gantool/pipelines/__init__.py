@@ -44,6 +44,8 @@ class Pipeline:
     loose), "detail" (larger pictures: blend what is finer than the source's pixels), "rgb" (whole pictures;
     both with neighbourhood clamp) or None (this task has no temporal filter).
     ``layer_scale``: layer side / input side, where the layer is larger than the input.
+    ``stride``: period in px of the lattice on which the net works, where its pictures show it: the layer is a
+    picture of the input's size, and comes out alike only when the input moves by whole strides. 1: none.
     ``gray_output_for_gray``: a grey input gives a grey file (upscale) rather than a colour one (colorize).
     """
 
@@ -56,6 +58,7 @@ class Pipeline:
     size: Callable[[int, int], tuple[int, int]] | None = None
     blend: Literal["chroma", "detail", "rgb"] | None = None
     layer_scale: int = 1
+    stride: int = 1
     gray_output_for_gray: bool = False
 
     def __call__(self, x: Tensor, context: Context | None = None) -> Tensor:

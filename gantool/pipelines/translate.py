@@ -24,6 +24,7 @@ _SMALLEST_TILE_PX = 64
 _SMALLEST_SIDE = (
     16  # shown to a net: instance norm and reflected borders need a few pixels after all halvings
 )
+_LARGEST_STRIDE = 8  # of nets whose lattice follows the camera; others would be shown much more or less
 _NEARLY_GRAY = 2.5 / 255  # between the channels of a pixel; encoders leave grey films this far from grey
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -126,7 +127,14 @@ def build(
 
     keeps_gray = row.keeps_gray or outputs == 1
     return Pipeline(
-        "translate", row.name, predict, finish, device, blend="rgb", gray_output_for_gray=keeps_gray
+        "translate",
+        row.name,
+        predict,
+        finish,
+        device,
+        blend="rgb",
+        stride=row.multiple if row.multiple <= _LARGEST_STRIDE else 1,
+        gray_output_for_gray=keeps_gray,
     )
 
 
