@@ -20,9 +20,13 @@ from known_weights import figures, fill, picture
 
 from gantool import loading, stylers
 from gantool.catalog import Checkpoint, load_catalog
+from gantool.data import read_rgb
 from gantool.errors import WeightsError
 from gantool.models import adain, microast
 from gantool.models.transformer_net import TransformerNet
+from gantool.ops.resize import resize, to_tensor
+from gantool.pipelines.style import Style
+from gantool.pipelines.style import build as build_pipeline
 
 DATA = Path(os.environ.get("GANTOOL_TEST_DATA", "/nowhere"))
 RECORD = json.loads((Path(__file__).parent / "style_layouts.json").read_text(encoding="utf-8"))
@@ -37,6 +41,7 @@ ROWS = {
         "decoder": "microast",
     },
 }
+PARTS = ("content_encoder", "style_encoder", "modulator")
 
 
 def filled(shapes):
@@ -182,3 +187,31 @@ def test_others_are_not_taken_for_style_nets():
         stylers.recognise({"0.weight": torch.zeros(8, 3, 3, 3), "28.weight": torch.zeros(3, 8, 3, 3)}) is None
     )
     assert stylers.recognise({"conv1.conv2d.weight": torch.zeros(8, 3, 9, 9)}) is None
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(not (DATA / "weights").is_dir(), reason="GANTOOL_TEST_DATA names no folder of weights")
+def test_the_released_files_paint():
+    """Mean colours, and how alike light and dark are to the photo's, as when the results were looked at."""
+    folder, cpu = DATA / "weights/style", torch.device("cpu")
+    photo = read_rgb(DATA / "photos/val/bsds500_test/10081.jpg")
+    assert photo is not None
+    x = resize(to_tensor(photo[None]), 160, 240)
+    seen = {
+        "microast": ((0.336, 0.441, 0.482), 0.582),
+        "johnson_wave_f16.npz": ((0.544, 0.581, 0.537), 0.555),
+        "mosaic_resnext.pth": ((0.700, 0.658, 0.634), 0.652),
+    }
+    for name, (colors, alike) in seen.items():
+        several = (
+            [f"microast_{part}.pth.tar" for part in ("decoder", *PARTS)] if name == "microast" else [name]
+        )
+        loaded = [loading.load(Checkpoint("x", "style"), folder / file) for file in several]
+        painting = Style(DATA / "paintings/van_gogh_starry_night_1889.jpg")
+        styles = [painting] if name == "microast" else []
+        pipeline = build_pipeline([net for net, _ in loaded], loaded[0][1], device=cpu, styles=styles)
+        with torch.no_grad():
+            y = pipeline(x)
+        both = torch.stack((x.mean(1).flatten(), y.mean(1).flatten()))
+        assert y.mean((0, 2, 3)).tolist() == pytest.approx(colors, abs=0.003), name
+        assert float(torch.corrcoef(both)[0, 1]) == pytest.approx(alike, abs=0.005), name
