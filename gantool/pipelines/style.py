@@ -104,7 +104,9 @@ def build(
     def finish(x: Tensor, layer: Tensor) -> Tensor:
         return layer.clamp(0, 1) if strength == 0 else with_color_kept(layer.clamp(0, 1), x, keep_color)
 
-    return Pipeline("style", row.name, predict, finish, device, blend="rgb")
+    # A frame that is continued for the lattice's sake is no longer where its masks lie.
+    stride = 1 if regions else row.multiple
+    return Pipeline("style", row.name, predict, finish, device, blend="rgb", stride=stride)
 
 
 def with_color_kept(y: Tensor, x: Tensor, keep_color: str) -> Tensor:

@@ -201,7 +201,9 @@ def test_colors_are_kept():
 def test_the_runner_s_frames_and_the_filter_s_layers():
     net, row = NETS["microast"]
     pipeline = build(net, row, device=CPU, styles=[Style(PAINTING)], keep_color="luma")
-    assert (pipeline.task, pipeline.model, pipeline.blend) == ("style", "m", "rgb")
+    assert (pipeline.task, pipeline.model, pipeline.blend, pipeline.stride) == ("style", "m", "rgb", 4)
+    masked = build(net, row, device=CPU, styles=[Style(PAINTING, mask=PAINTING)])
+    assert masked.stride == 1
     x = photo(count=3)
     layers = Runner(pipeline, batch_size=2).predict(x, (0.0, 0.1, 0.2))
     assert layers.shape == x.shape
