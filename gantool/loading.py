@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool import cache, colorizers, conversion, facenets, legacy, stylers, upscalers
-from gantool.catalog import Checkpoint, embedded_row
+from gantool.catalog import COMMANDS, Checkpoint, embedded_row
 from gantool.errors import DeviceError, GantoolError, Stopped, UsageError, WeightsError
 from gantool.media.files import atomic
 from gantool.tensors import ONE_NET, read_state
@@ -58,7 +58,9 @@ def _recognised(
         raise WeightsError(what, path, f"{remedy}; if it enlarges pictures, `gantool upscale`.")
     if found.task != task:
         what = f"the file holds a model for {found.task}, not for {task}"
-        raise UsageError(what, path, f"Use `gantool {found.task}`, or name another file with --model.")
+        other = "name another file with --model."
+        remedy = f"Use `gantool {found.task}`, or {other}" if found.task in COMMANDS else other.capitalize()
+        raise UsageError(what, path, remedy)
     return load_net(found, path, device, dtype), found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gantool import cache, hub
-from gantool.catalog import Catalog, Checkpoint, embedded_row
+from gantool.catalog import COMMANDS, Catalog, Checkpoint, embedded_row
 from gantool.errors import UsageError, WeightsError
 
 _SPEC = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)(@(?P<revision>[^@]+))?")
@@ -124,5 +124,7 @@ def _same_task(row: Checkpoint, task: str) -> None:
         what = f"model {row.name} only finds or compares faces for other commands"
         raise UsageError(what, row.file or None, f"`gantool models --task {task}` lists those for {task}.")
     if row.task != task:
-        remedy = f"Use `gantool {row.task}`, or `gantool models --task {task}` to find one for {task}."
+        remedy = f"`gantool models --task {task}` lists those for {task}."
+        if row.task in COMMANDS:
+            remedy = f"Use `gantool {row.task}`, or `gantool models --task {task}` to find one for {task}."
         raise UsageError(f"model {row.name} is for {row.task}, not for {task}", row.file or None, remedy)

@@ -11,7 +11,7 @@ from hub_server import COMMIT, HubServer
 from hub_support import DATA, FILE, REPO, sha
 
 from gantool import cache, hub
-from gantool.catalog import Catalog, Checkpoint
+from gantool.catalog import Catalog, Checkpoint, load_catalog
 from gantool.errors import UsageError, WeightsError
 from gantool.selection import select
 
@@ -131,3 +131,11 @@ def test_a_file_on_the_hub(server: HubServer, catalog: Catalog) -> None:
     ):
         with pytest.raises(UsageError):
             select(bad, "upscale", catalog=catalog)
+
+
+def test_no_command_is_named_that_does_not_exist():
+    for task, words in (("style", "gantool models --task upscale"), ("translate", "Use `gantool translate`")):
+        row = next(row for row in load_catalog().rows if row.task == task and row.arch)
+        with pytest.raises(UsageError) as caught:
+            select(row.name, "upscale", catalog=load_catalog(), device_class="cpu")
+        assert words in str(caught.value) and "gantool style" not in str(caught.value)
