@@ -72,6 +72,7 @@ def make_plan(
     keep_names: bool = False,
     stdin_kind: Kind = "image",
     films_to_stdout: bool = False,
+    left_over: Callable[[Path], bool] | None = None,
 ) -> Plan:
     """Resolve inputs and outputs into jobs.
 
@@ -88,6 +89,7 @@ def make_plan(
         keep_names: in a folder, outputs are named as their inputs, without the task's word.
         stdin_kind: what standard input holds.
         films_to_stdout: whether a video may go to standard output.
+        left_over: says of an output that exists whether the work on it is to be ended all the same.
 
     Raises:
         UsageError: contradictory request, or two inputs for one output.
@@ -109,10 +111,12 @@ def make_plan(
     jobs = _without_repeats(jobs, task)
     _check_collisions(jobs)
     skipped: list[Path] = []
+    left_over = left_over or (lambda target: False)
     if skip_existing:
-        skipped = [job.target for job in jobs if job.target is not None and _is_there(job.target)]
-        jobs = [job for job in jobs if job.target is None or not _is_there(job.target)]
-    _check_targets(jobs, overwrite)
+        targets = [job.target for job in jobs if job.target is not None]
+        skipped = [target for target in targets if _is_there(target) and not left_over(target)]
+        jobs = [job for job in jobs if job.target not in skipped]
+    _check_targets(jobs, overwrite, left_over)
     return Plan(tuple(jobs), tuple(skipped))
 
 
@@ -255,7 +259,7 @@ def _same_file(job: Job) -> bool:
         return False
 
 
-def _check_targets(jobs: list[Job], overwrite: bool) -> None:
+def _check_targets(jobs: list[Job], overwrite: bool, left_over: Callable[[Path], bool]) -> None:
     targets = [job.target for job in jobs if job.target is not None]
     for target in targets:
         if _is(target, Path.is_dir):
@@ -264,6 +268,7 @@ def _check_targets(jobs: list[Job], overwrite: bool) -> None:
             raise OutputError("the output's name is too long", target, "Give a shorter one with -o")
         _check_folder(target)
     existing = [target for target in targets if _is_there(target) or os.path.lexists(target)]
+    existing = [target for target in existing if not left_over(target)]
     if existing and not overwrite:
         what = (
             "the output exists" if len(existing) == 1 else f"{len(existing)} outputs exist, the first is this"

@@ -19,6 +19,7 @@ class Progress:
         self.label = label
         self.unit = unit
         self.done = 0
+        self._skipped = 0
         self.expected = total
         self.remark = ""
         self._clock = clock
@@ -28,6 +29,11 @@ class Progress:
         """``n`` more units are done."""
         self.done += n
         self._show()
+
+    def skip(self, n: int) -> None:
+        """``n`` units were done before this task began."""
+        self._skipped += n
+        self.advance(n)
 
     def total(self, n: int | None) -> None:
         """The total has become known, or was wrong."""
@@ -47,7 +53,7 @@ class Progress:
 
     def rate(self) -> float:
         """Units per second since the task began; 0 before the first."""
-        return self.done / max(self._clock() - self._began, 1e-6)
+        return (self.done - self._skipped) / max(self._clock() - self._began, 1e-6)
 
     def figures(self) -> str:
         """ "120/300 frames, 3.4 frames/s, 0:53 left"."""
@@ -58,7 +64,7 @@ class Progress:
             of = f"/{self.expected}" if self.expected else ""
             done, rate = f"{self.done}{of} {self.unit}s", f"{self.rate():.3g} {self.unit}s/s"
         words = [done] if self.done or self.expected else []
-        if self.done > 0:
+        if self.done > self._skipped:
             words.append(rate)
             if self.expected and self.expected > self.done:
                 words.append(f"{clock_text((self.expected - self.done) / self.rate())} left")

@@ -100,11 +100,15 @@ class WorkFolder:
     def job(self) -> dict[str, Any] | None:
         """What was begun, as handed to :meth:`begin`; None for nothing. Raises OutputError."""
         try:
-            return json.loads((self.path / _JOB).read_text(encoding="utf-8"))
+            begun = json.loads((self.path / _JOB).read_text(encoding="utf-8"))
+            if "facts" not in begun:
+                raise ValueError("no facts")
+            return begun
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise self._damaged(f"what was begun cannot be read ({error})") from error
+        except (OSError, ValueError, TypeError) as error:
+            what = f"what was begun cannot be read ({error})"
+            raise OutputError(what, self.path, "Remove the folder, and run the command again") from error
 
     def begin(self, job: Mapping[str, Any], *, shared: bool = False) -> None:
         """Make the folder, or take it over as it is, and keep others out (``shared``: but not each other).
@@ -296,7 +300,8 @@ class WorkFolder:
             yield
         except FileNotFoundError as error:
             if self.path.parent.is_dir():
-                raise self._damaged("the folder of the unfinished film was removed") from error
+                what = "the folder of the unfinished film was removed"
+                raise OutputError(what, self.target, "Run the command again") from error
             raise files.output_error(error, self.target) from error
         except OSError as error:
             raise files.output_error(error, self.target) from error
@@ -304,9 +309,6 @@ class WorkFolder:
     def _busy(self) -> OutputError:
         what, remedy = "another gantool is at work on this output", "Wait for it, or choose another -o"
         return OutputError(what, self.target, remedy)
-
-    def _damaged(self, what: str) -> OutputError:
-        return OutputError(what, self.path, "Remove the folder, and run the command again")
 
 
 def _read(path: Path) -> Segment | None:

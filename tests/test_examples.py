@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import cli_kit
@@ -44,13 +45,14 @@ def shell(tmp_path):
             command, cwd=work, env=environment | env, capture_output=True, text=True, check=False
         )
 
-    run.work = work  # type: ignore[attr-defined]
+    run.work, run.environment = work, environment  # type: ignore[attr-defined]
     return run
 
 
 def test_each_example_is_tested():
     tested = {"colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh", "translate-your-pairs.sh"}
     tested |= {"restore-old-film.sh", "make_clip.py", "old-film.mp4", "photo.jpg"}
+    tested |= {"slurm-film.sh", "ray-film.py"}
     assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == tested
 
 
@@ -125,12 +127,77 @@ def test_restore_old_film(shell, suffix):
         "upscale-loop.sh",
         "train-your-own.sh",
         "translate-your-pairs.sh",
+        "slurm-film.sh",
     ],
 )
 def test_scripts_say_what_they_want(shell, script):
     done = shell(script)
     assert done.returncode != 0 and done.stderr
     assert cli_kit.names(shell.work) == []
+
+
+SBATCH = """#!/bin/sh
+# Slurm for one machine: runs what is submitted at once, and gives the job's number.
+for word; do
+    case $word in
+        --array=*) first=${word#*=}; last=${first#*-}; first=${first%-*} ;;
+        --export=*) join=1 ;;
+        --dependency=*) echo "$word" >&2 ;;
+    esac
+done
+while [ "${1#-}" != "$1" ]; do shift; done
+if [ -n "${join:-}" ]; then GANTOOL_JOIN=1 exec "$@"; fi
+number=$first
+while [ "$number" -le "$last" ]; do
+    SLURM_ARRAY_TASK_ID=$number "$@" >> shares.txt || exit
+    number=$((number + 1))
+done
+echo 4711
+"""
+
+
+def test_slurm_film(shell):
+    from gantool.media.video import probe
+
+    cli_kit.film(shell.work / "my film.mp4", frames=250, width=32, height=16, sound=True)
+    cli_kit.upscaler(shell.work / "tiny.safetensors")
+    sbatch = shell.work.parent / "bin/sbatch"
+    sbatch.write_text(SBATCH)
+    sbatch.chmod(0o755)
+    words = ("my film.mp4", "my large.mp4", "--model", "tiny.safetensors", "--quiet")
+    done = shell("slurm-film.sh", "2", "upscale", *words)
+    assert done.returncode == 0, done.stderr
+    assert "--dependency=afterok:4711" in done.stderr and done.stdout == "my large.mp4\n"
+    assert (shell.work / "shares.txt").read_text().count(".my large.mp4.gantool\n") == 2
+    made = probe(shell.work / "my large.mp4")
+    assert (made.frames_hint, made.width, made.audio) == (250, 64, 1)
+    assert ".my large.mp4.gantool" not in cli_kit.names(shell.work)
+
+
+@pytest.mark.slow
+def test_ray_film(shell):
+    """Two workers on this machine."""
+    from gantool.media.video import probe
+
+    pytest.importorskip("ray")
+    cli_kit.film(shell.work / "my film.mp4", frames=250, width=32, height=16, sound=True)
+    cli_kit.upscaler(shell.work / "tiny.safetensors")
+    words = ("my film.mp4", "my large.mp4", "--model", str(shell.work / "tiny.safetensors"), "--quiet")
+    command = [sys.executable, str(EXAMPLES / "ray-film.py"), "2", "upscale", *words, "--cpus", "0.5"]
+    environment = {**shell.environment, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    with tempfile.TemporaryDirectory(prefix="r") as short:  # the names of its sockets have a limit
+        done = subprocess.run(
+            command,
+            cwd=shell.work,
+            env=environment | {"RAY_TMPDIR": short},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 shares are done" in done.stderr and done.stdout.endswith("my large.mp4\n")
+    made = probe(shell.work / "my large.mp4")
+    assert (made.frames_hint, made.width, made.audio) == (250, 64, 1)
 
 
 def test_make_clip(shell, tmp_path):

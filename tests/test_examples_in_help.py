@@ -12,7 +12,8 @@ from cli_kit import call, colorizer, film, photo, translator, upscaler
 
 from gantool.errors import ExitCode
 
-COMMANDS = ["", "colorize", "translate", "upscale", "chain", "train", "degrade", "export", "doctor", "models"]
+COMMANDS = ["", "colorize", "translate", "upscale", "chain", "join", "train", "degrade", "export", "doctor"]
+COMMANDS += ["models"]
 EVAL = ["eval", "eval pair", "eval set", "eval video"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 
@@ -110,6 +111,8 @@ def test_example(here, capfd, line):
             first = next(one for one in examples("train") if "runs/colour " in one)
             assert call(capfd, *shlex.split(first)[1:], "--stop-after", 1).code == 0
         words += ["--stop-after", "1"]
+    if words[1] == "join":
+        assert call(capfd, "colorize", "film.mp4", "--segment", "1/1").code == 0
     if words[1] == "doctor":
         wanted |= set(ExitCode)  # tells the truth about this machine, whatever that is
     done = call(capfd, *words[1:])

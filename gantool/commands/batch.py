@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from gantool.commands import comparing, streams
+from gantool.commands import comparing, long_film, streams
 from gantool.commands.jobs import Runner, probed, try_encoder
 from gantool.commands.session import LoadFailed, Request, Session, as_expected
 from gantool.console import Console
@@ -30,6 +30,7 @@ def run(request: Request, console: Console) -> None:
     plan = _plan(request)
     check_plan(plan, console)
     comparing.check(plan.jobs, request.files, preview=request.video.preview)
+    long_film.check(plan.jobs, request.video)
     if not plan.jobs and not request.files.dry_run:
         return
     _try_encoders(plan, request)
@@ -92,6 +93,7 @@ def _plan(request: Request) -> Plan:
         overwrite=files.overwrite,
         skip_existing=files.skip_existing,
         suffix_for=suffix_for,
+        left_over=long_film.is_left_over if request.video.continue_ else None,
         stdin_kind=_stdin_kind(request),
         films_to_stdout=True,
     )
@@ -145,9 +147,11 @@ def _print_plan(plan: Plan, request: Request, sessions: list[Session], console: 
             "model": models,
             "download_bytes": sum(session.to_download for session in sessions),
             **_source_facts(job, request, console),
+            **long_film.planned(job, request.video),
             **comparing.planned(job, request.files),
         }
-        also = f" and {record['compare']}" if "compare" in record else ""
+        also = f" from frame {record['continued_from']} on" if "continued_from" in record else ""
+        also += f" and {record['compare']}" if "compare" in record else ""
         console.result(f"{source} -> {target}{also}", record)
     if not console.json:
         for path in plan.skipped:
@@ -190,7 +194,8 @@ def _run_all(
             except Stopped as stopped:
                 if several:
                     done = tried - 1 - len(failures)
-                    stopped.remedy = f"{done} of {len(jobs)} are done; --skip-existing goes on with the rest"
+                    rest = f"{done} of {len(jobs)} are done; --skip-existing goes on with the rest"
+                    stopped.remedy = f"{stopped.remedy}. {rest}" if stopped.remedy else rest
                 raise
             except LoadFailed as error:
                 raise error.cause from error
@@ -204,7 +209,7 @@ def _run_all(
                     break
             else:
                 if job.target is not None:
-                    console.result(str(job.target), record)
+                    console.result(str(record.get("output", job.target)), record)
                     if "compare" in record and not console.json:
                         console.print(record["compare"])
             if overall is not None:

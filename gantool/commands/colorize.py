@@ -96,7 +96,8 @@ def command(
             reference=palette,
         )
 
-    return Request("colorize", files, model, quality, video, hardware, batch, marks, build, to_srgb=True)
+    panels = (files, model, quality, video, hardware, batch, marks)
+    return Request("colorize", *panels, build, to_srgb=True, options=ctx.params)
 
 
 def _hints(path: Path | None, files: Files, model: str) -> tuple[Hint, ...]:

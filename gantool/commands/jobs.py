@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantool.commands import streams
+from gantool.commands import long_film, streams
 from gantool.commands.options import Video, rate, seconds
 from gantool.commands.session import Request, Session
 from gantool.console import Console
@@ -102,9 +102,16 @@ class Runner:
     def _film(self, job: Job, info: VideoInfo) -> Record:
         from gantool import engine
         from gantool.media.video import probe
+        from gantool.segments import Film
 
         start, duration = self._span(info)
         try_encoder(_named(job), self._request.video, info)
+        if job.source is not None and job.target is not None:
+            film = Film(info, job.target, self._writer(), start, duration, self._request.video.keep_partial)
+            if long_film.wanted(film, self._request.video):
+                words = (self._request, self._sessions, self._console, self._steps, self._warner(job))
+                with folder_of(job.target):
+                    return long_film.LongFilm(film, *words).run(_label(job))
         steps = self._steps()
         with self._console.task(_label(job)) as progress, self._place(job) as (temporary, writer):
             report = engine.run_video(

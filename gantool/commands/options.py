@@ -176,6 +176,17 @@ class Video:
     keep_partial: Annotated[
         bool, _video("--keep-partial", help="Of a damaged film, keep what comes before the damage.")
     ] = False
+    continue_: Annotated[
+        bool, _video("--continue", help="Go on with a long film where an earlier run of this command ended.")
+    ] = False
+    segment: Annotated[
+        str | None,
+        _video(
+            "--segment",
+            metavar="I/N",
+            help="Make only share I of N of a long film, as others make theirs; `gantool join` ends it.",
+        ),
+    ] = None
     codec: Annotated[
         str,
         _video("--codec", metavar="NAME", help="Video encoder, such as libx265; auto suits the container."),

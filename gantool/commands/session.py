@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from gantool.commands.options import Batch, Files, Hardware, Marks, Model, Quality, Video
 from gantool.console import Console
@@ -28,6 +28,7 @@ class Request:
     ``--model auto`` chooses among upscalers. ``temporal``, ``batch_size``: the command's own defaults.
     ``to_srgb``: pictures are brought to sRGB first, because the task makes colours of its own.
     ``steps``: what is done one after the other instead, each a request of its own whose files do not count.
+    ``options``: all of the call, by their parameters' names; an unfinished film wants the same ones.
     ``between``: the two models of ``--interpolate`` instead of ``model``, and ``mix`` how near to the second.
     """
 
@@ -46,6 +47,7 @@ class Request:
     batch_size: int = 4
     between: tuple[str, str] | None = None
     mix: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[Request, ...] = ()
 
 
@@ -113,6 +115,18 @@ class Session:
     def model(self) -> str:
         """Name of the checkpoint in use."""
         return self.choice.row.name
+
+    def fingerprint(self) -> str:
+        """The model's name with the hash of its weights, which are fetched if need be. Raises LoadFailed."""
+        from gantool.media.files import sha256
+
+        between = self._between
+        choices = [self.choice] if between is None else [between.first, between.second]
+        try:
+            hashes = [sha256(choice.path or self._fetch(choice.row))[:16] for choice in choices]
+        except GantoolError as error:
+            raise LoadFailed(error) from error
+        return f"{self.model} ({' '.join(hashes)})"
 
     @property
     def precision(self) -> str:

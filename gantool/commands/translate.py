@@ -92,4 +92,5 @@ def command(
         build,
         to_srgb=True,
         batch_size=1,
+        options=ctx.params,
     )
