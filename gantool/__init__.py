@@ -159,7 +159,7 @@ def run_video(
     task: str = "colorize",
     *,
     temporal: Literal["off", "online", "bidirectional"] | None = None,
-    flow: Literal["farneback", "dis", "raft"] = "farneback",
+    flow: Literal["farneback", "dis", "raft", "codec"] = "farneback",
     start: float = 0.0,
     duration: float | None = None,
     strength: float = 1.0,
@@ -193,16 +193,17 @@ def run_video(
 
     from gantool import engine, flownet
     from gantool.errors import OutputError, UsageError
-    from gantool.media import provenance, video
+    from gantool.media import provenance, vectors, video
     from gantool.temporal import TemporalOptions
 
     known = temporal in (None, "off", "online", "bidirectional")
-    if not known or flow not in ("farneback", "dis", "raft"):
-        remedy = "temporal is off, online or bidirectional, flow is farneback, dis or raft"
+    if not known or flow not in ("farneback", "dis", "raft", "codec"):
+        remedy = "temporal is off, online or bidirectional, flow is farneback, dis, raft or codec"
         raise UsageError(f"unknown temporal '{temporal}' or flow '{flow}'", remedy=remedy)
     _check_strength(strength)
     rate = None if fps is None else Fraction(fps)
     info = video.probe(Path(source), deinterlace=deinterlace, tonemap=tonemap, fps=rate)
+    info = vectors.with_vectors(info) if flow == "codec" else info
     place = Path(target)
     if place == Path(source) or (place.exists() and place.samefile(source)):
         raise OutputError("the output is the input itself", place, "Give another name")

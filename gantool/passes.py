@@ -148,7 +148,8 @@ class Pass:
         if self.filter is not None:
             # On a CPU the net has the cores; beside a GPU they are free for the flow of several frames.
             workers = 1 if self.runner.pipeline.device.type == "cpu" else max(1, min(6, cpu_threads() // 2))
-            for frame, motion in self.filter.track_ahead(frames, lambda frame: frame.rgb, workers):
+            pictures, vectors = (lambda frame: frame.rgb), (lambda frame: frame.vectors)
+            for frame, motion in self.filter.track_ahead(frames, pictures, workers, vectors):
                 yield Followed(frame, motion, motion.repeat)
             return
         for frame in frames:

@@ -134,7 +134,7 @@ class _Cost:
             steady = TemporalFilter(self.pipeline.blend, temporal, self.pipeline.layer_scale)
             steady.step(pair[0].rgb, layer[0])
             began = time.perf_counter()
-            motion = steady.track(pair[1].rgb)
+            motion = steady.track(pair[1].rgb, pair[1].vectors)
             for _ in range(steady.blends):
                 steady.blend(motion, layer[0])
             self._add("flow", began)

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantool.motion import Measured, Motion, MotionTracker, Pair, turned
+from gantool.motion import Flow, Measured, Motion, MotionTracker, Pair, turned
 from gantool.ops import flow as optical
 from gantool.ops.clamp import clamp_to_picture, clamp_to_surroundings
 from gantool.ops.resize import resize
@@ -53,19 +53,20 @@ class TemporalOptions:
     which takes about twice the time and some frames of memory.
     ``strength``: 0..1, how much of the past is kept; None takes the task's own value (0.9 for chroma, 0.7
     for detail, 0.8 for rgb); 0 leaves every frame as the net made it.
-    ``flow``: "farneback", "dis", or an estimator such as :func:`gantool.flownet.load` gives.
+    ``flow``: "farneback", "dis", "codec" (the stream's own vectors, where frames bring them along; "dis"
+    elsewhere), or an estimator such as :func:`gantool.flownet.load` gives.
     """
 
     mode: Mode = "online"
     strength: float | None = None
-    flow: optical.Method | optical.Estimator = "farneback"
+    flow: Flow = "farneback"
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise ValueError(f"unknown temporal mode {self.mode!r}")
         if self.strength is not None and not 0 <= self.strength <= 1:
             raise ValueError("temporal strength must lie between 0 and 1")
-        if not callable(self.flow) and self.flow not in optical.METHODS:
+        if not callable(self.flow) and self.flow not in (*optical.METHODS, "codec"):
             raise ValueError(f"unknown flow method {self.flow!r}")
 
 
@@ -160,12 +161,16 @@ class TemporalFilter:
         """Source frame uint8 (H,W,3) RGB and its layer (C,h,w) float -> the layer to show, (C,h,w)."""
         return self.blend(self.track(frame), layer)
 
-    def track(self, frame: np.ndarray) -> Motion:
-        """The motion of the next source frame."""
-        return self.tracker.next(frame)
+    def track(self, frame: np.ndarray, vectors: np.ndarray | None = None) -> Motion:
+        """The motion of the next source frame; ``vectors`` of the stream are for flow "codec"."""
+        return self.tracker.next(frame, vectors)
 
     def track_ahead(
-        self, items: Iterable[T], frame_of: Callable[[T], np.ndarray], workers: int = 1
+        self,
+        items: Iterable[T],
+        frame_of: Callable[[T], np.ndarray],
+        workers: int = 1,
+        vectors_of: Callable[[T], np.ndarray | None] = lambda _: None,
     ) -> Iterator[tuple[T, Motion]]:
         """Each item with its motion, in order, up to ``workers`` items being measured at once."""
         tracker = self.tracker
@@ -180,7 +185,7 @@ class TemporalFilter:
         pool = ThreadPoolExecutor(workers, thread_name_prefix="gantool-flow")
         try:
             for item in items:
-                pair = tracker.look(frame_of(item))
+                pair = tracker.look(frame_of(item), vectors_of(item))
                 pending.append((item, pair, pool.submit(tracker.measure, pair) if pair else None))
                 if len(pending) > workers:
                     yield settle()

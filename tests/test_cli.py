@@ -74,7 +74,7 @@ def test_1_bug(here, models, capfd, monkeypatch):
         (["colorise", "a.png"], "No such command 'colorise'"),
         (["colorize", "a.png", "--modle", "x"], "--model"),
         (["colorize", "a.png", "--strength", "2"], "--strength"),
-        (["colorize", "a.png", "--flow", "rafts"], "'farneback', 'dis', 'raft'"),
+        (["colorize", "a.png", "--flow", "rafts"], "'farneback', 'dis', 'raft', 'codec'"),
         (["colorize", "a.png", "--model", "colorise-unet-nonesuch"], "unknown model"),
         (["colorize", "a.png", "--device", "toaster"], "--device"),
         (["colorize", "a.png", "--precision", "fp8"], "--precision"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,7 +79,17 @@ def kept(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_restored_pass_goes_on_as_if_it_had_never_stopped(kind, mode):
     frames = film()
-    step = Step(flickering(kind), TemporalOptions(mode) if kind else None, batch_size=4)
+    goes_on(frames, Step(flickering(kind), TemporalOptions(mode) if kind else None, batch_size=4))
+
+
+def test_a_restored_pass_knows_the_motion_vectors_of_the_frame_before():
+    """Each frame was fetched from the next one but one, so none but the one before tells of its motion."""
+    block = np.float32([(0, 0, 1, 1, -2 / 192, 0, 1)])
+    frames = [replace(frame, vectors=block if t in (5, 11) else None) for t, frame in enumerate(film())]
+    goes_on(frames, Step(flickering("chroma"), TemporalOptions(flow="codec")))
+
+
+def goes_on(frames: list[Frame], step: Step) -> None:
     whole, states = Pass(step, pytest.fail, part_of), {}
     expected = []
     for index, frame in enumerate(whole.results(whole.follow(iter(frames)))):
@@ -90,7 +101,8 @@ def test_a_restored_pass_goes_on_as_if_it_had_never_stopped(kind, mode):
         other.restore(state)
         assert np.array_equal(made(other, frames[index:]), expected[index:])
     # 12 repeats the frame before the boundary; the rest depends on the past only where there is a filter.
-    assert np.array_equal(made(Pass(step, pytest.fail), frames[6:]), expected[6:]) == (kind is None)
+    alone = np.array_equal(made(Pass(step, pytest.fail), frames[6:]), expected[6:])
+    assert alone == (step.temporal is None)
 
 
 @pytest.mark.parametrize("mode", ["online", "bidirectional"])

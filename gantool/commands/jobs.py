@@ -169,9 +169,13 @@ class Runner:
     @contextlib.contextmanager
     def _probed(self, job: Job) -> Iterator[VideoInfo]:
         """What the film is; while the body runs, it can be read."""
+        from gantool.media.vectors import with_vectors
+
         options = self._request.video
         with streams.stdin_file() if job.source is None else contextlib.nullcontext(job.source) as source:
             info = probed(source, options)
+            if any(session.request.video.flow == "codec" for session in self._sessions):
+                info = with_vectors(info)
             if info.numbered and options.fps is None:
                 self._console.info(f"{job.source}: {info.fps} frames/s; --fps says otherwise")
             yield info

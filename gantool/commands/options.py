@@ -154,11 +154,12 @@ class Video:
         ),
     ] = None
     flow: Annotated[
-        Literal["farneback", "dis", "raft"],
+        Literal["farneback", "dis", "raft", "codec"],
         _video(
             "--flow",
-            metavar="farneback|dis|raft",
-            help="Optical flow method: dis is the quickest, raft a net, for a GPU.",
+            metavar="farneback|dis|raft|codec",
+            help="Optical flow method: dis is quick, raft a net, for a GPU, codec what the film's own motion "
+            "vectors tell.",
         ),
     ] = "farneback"
     start: Annotated[

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gantool.catalog import Checkpoint
     from gantool.interpolation import Between
+    from gantool.motion import Flow
     from gantool.ops import flow as optical
     from gantool.pipelines import Pipeline
     from gantool.selection import Choice
@@ -153,7 +154,7 @@ class Session:
                 raise LoadFailed(error) from error
         return self._pipeline
 
-    def flow(self) -> optical.Method | optical.Estimator:
+    def flow(self) -> Flow:
         """What measures the motion of films, as ``--flow`` says; a net is loaded on the first call.
 
         Raises LoadFailed as :meth:`pipeline` does.

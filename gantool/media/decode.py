@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from av.codec.context import Flags2
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
@@ -26,6 +27,7 @@ from gantool.media.deinterlace import deinterlaced
 from gantool.media.info import VideoInfo
 from gantool.media.probe import open_input, orientation, probe, video_stream
 from gantool.media.tonemap import to_standard
+from gantool.media.vectors import vectors_of
 from gantool.media.ycbcr import deep_rgb, in_depth, shallow_rgb
 
 _WHOLE = 1  # AVPictureType of a picture that needs no other
@@ -37,12 +39,13 @@ _BACK = (0, 5, 30, 180)  # seconds before the start where reading is tried to be
 class Frame:
     """One picture: ``rgb`` (H,W,3) uint8, or uint16 where that was asked for, contiguous; ``pts`` in
     ``info.time_base``; ``time`` in seconds from the start of the file; ``duration`` in ``info.time_base``, 0
-    when the file does not say."""
+    when the file does not say; ``vectors`` as ``vectors_of`` has them."""
 
     rgb: np.ndarray
     pts: int
     time: float
     duration: int = 0
+    vectors: np.ndarray | None = None
 
 
 def read_frames(
@@ -153,7 +156,8 @@ class _Reader:
                 return
             rgb = self._to_rgb(frame, frame_pts)
             self.count += 1
-            yield Frame(rgb, frame_pts, self._seconds(frame_pts), frame.duration or 0)
+            vectors = vectors_of(frame, self.info)
+            yield Frame(rgb, frame_pts, self._seconds(frame_pts), frame.duration or 0, vectors)
 
     def _decoded(self) -> Iterator[Any]:
         """Decoded frames, from a little before the start on where seeking is to be trusted."""
@@ -210,6 +214,8 @@ class _Reader:
         stream = video_stream(container, self.path)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = self.threads
+        if self.info.vectors:
+            stream.codec_context.flags2 |= Flags2.export_mvs
         if target is not None:
             # Old x264 files of 4:4:4 name their maker in the first packet only, and the decoder must know it.
             next((None for packet in container.demux(stream) if packet.decode()), None)

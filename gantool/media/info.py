@@ -26,7 +26,8 @@ class VideoInfo:
 
     ``interlaced`` is what the first frame says; with ``deinterlace`` such frames are made whole as they are
     read. ``hdr`` is "PQ" or "HLG" for a source that is brought to standard range as it is read, ``peak_nits``
-    the brightest it shows, in cd/m2; primaries and transfer are then those of the result, BT.709.
+    the brightest it shows, in cd/m2; primaries and transfer are then those of the result, BT.709. With
+    ``vectors``, frames bring along the motion vectors of the stream.
     """
 
     path: Path | None
@@ -60,6 +61,7 @@ class VideoInfo:
     deinterlace: bool = True
     hdr: str = ""
     peak_nits: float = 1000.0
+    vectors: bool = False
 
     @property
     def numbered(self) -> bool:

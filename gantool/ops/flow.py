@@ -35,9 +35,9 @@ def estimate(first: np.ndarray, second: np.ndarray, method: Method | Estimator =
     """Flow of ``first`` into ``second``, both grey uint8 (H,W) of one size, any size from 1x1.
 
     "farneback": Farneback 2003 as in OpenCV, 5 levels, window 15, and :func:`mend_flat`. "dis": dense inverse
-    search (Kroeger 2016), OpenCV's medium preset, about twice as fast. Both end with a few steps of
-    variational refinement (Brox 2004), which halve what is left of Farneback's error. An
-    estimator of one's own is called as it is.
+    search (Kroeger 2016), OpenCV's medium preset, about twice as fast. Both end with
+    :func:`refined`, which halves what is left of Farneback's error. An estimator of one's own is called as
+    it is.
     """
     if callable(method):
         return method(first, second)
@@ -56,10 +56,14 @@ def estimate(first: np.ndarray, second: np.ndarray, method: Method | Estimator =
         flow = search.calc(np.ascontiguousarray(first), np.ascontiguousarray(second), start)
     else:
         raise ValueError(f"unknown flow method {method!r}")
+    return refined(flow, first, second)[:height, :width]
+
+
+def refined(flow: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """``flow`` of ``first`` into ``second`` after a few steps of variational refinement (Brox 2004)."""
     refinement = cv2.VariationalRefinement.create()
     refinement.setFixedPointIterations(_REFINEMENTS)
-    flow = refinement.calc(first, second, np.ascontiguousarray(flow))
-    return flow[:height, :width]
+    return refinement.calc(first, second, np.ascontiguousarray(flow))
 
 
 def texture(gray: np.ndarray) -> np.ndarray:

@@ -36,7 +36,8 @@ from moving_pictures import scene
 
 from gantool import metrics
 from gantool.media.image import read_picture
-from gantool.media.video import read_frames
+from gantool.media.vectors import with_vectors
+from gantool.media.video import probe, read_frames
 from gantool.ops.color import join_lab, lightness, rgb_to_lab
 from gantool.ops.flow import METHODS
 from gantool.ops.resize import resize, to_tensor
@@ -62,6 +63,7 @@ class Film:
     truth: list[np.ndarray]
     flows: list[np.ndarray]
     kind: Kind
+    vectors: list[np.ndarray | None] | None = None
 
     def join(self, index: int, layer: Tensor) -> np.ndarray:
         """The result, float (H,W,3), of a frame and its layer."""
@@ -157,7 +159,8 @@ def runs(film: Film, options: TemporalOptions | None) -> tuple[list[Tensor], flo
     if options is None:
         return film.layers, 0.0
     steady = TemporalFilter(film.kind, options, 2 if film.kind == "detail" else 1)
-    motions = [steady.track(frame) for frame in film.frames]
+    vectors = film.vectors or [None] * len(film.frames)
+    motions = [steady.track(*both) for both in zip(film.frames, vectors, strict=True)]
     if steady.window is None:
         shown = [steady.blend(motion, layer) for motion, layer in zip(motions, film.layers, strict=True)]
     else:
@@ -219,13 +222,15 @@ def table_of_known_motion(options: argparse.Namespace) -> None:
 
 def table_of_clip(options: argparse.Namespace) -> None:
     source, result = options.clip
-    frames = [frame.rgb for frame in itertools.islice(read_frames(source), options.frames)]
+    info = with_vectors(probe(source)) if "codec" in options.flow else probe(source)
+    read = list(itertools.islice(read_frames(source, info), options.frames))
+    frames = [frame.rgb for frame in read]
     made = [frame.rgb for frame in itertools.islice(read_frames(result), options.frames)]
     kind = KINDS[options.task]
     layers = [to_tensor(picture[None])[0] for picture in made]
     if kind == "chroma":
         layers = [rgb_to_lab(layer[None])[0, 1:] for layer in layers]
-    film = Film(frames, layers, made, [], kind)
+    film = Film(frames, layers, made, [], kind, [frame.vectors for frame in read])
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0)
     grays = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
@@ -270,7 +275,7 @@ def main() -> None:
     parser.add_argument("--task", choices=KINDS, default="colorize")
     parser.add_argument("--motions", nargs="+", choices=MOTIONS, default=list(MOTIONS))
     parser.add_argument("--modes", nargs="+", default=["online", "bidirectional"])
-    parser.add_argument("--flow", nargs="+", choices=METHODS, default=["farneback", "dis"])
+    parser.add_argument("--flow", nargs="+", choices=(*METHODS, "codec"), default=["farneback", "dis"])
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--size", default="320x240", help="of the result")
     parser.add_argument("--sheet", type=Path, help="a PNG of frames from the middle, one row per motion")
