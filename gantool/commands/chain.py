@@ -33,7 +33,6 @@ EXAMPLES = examples(
     "gantool chain album/ -o done/ colorize 'upscale --height 1080' --recursive",
 )
 
-COMMANDS = ("colorize", "translate", "upscale")
 # Options of which a step may have its own; all others say how files are read and written, once for all.
 _OF_A_STEP = {"temporal", "temporal_strength", "flow", "precision"}
 
@@ -126,10 +125,10 @@ def _step(ctx: typer.Context, text: str, inputs: list[str], video: Video, hardwa
 
 def _spelled_out(words: list[str]) -> list[str]:
     """A step that begins with a model's name, as the command that takes the model."""
+    from gantool.catalog import COMMANDS, load_catalog
+
     if words[0] in COMMANDS:
         return words
-    from gantool.catalog import load_catalog
-
     rows = {row.name: row for row in load_catalog().rows if row.task in COMMANDS}
     if words[0] not in rows:
         import difflib
