@@ -191,6 +191,16 @@ def test_figures():
     assert progress.figures() == "100 frames, 10 frames/s, waiting"
 
 
+def test_what_was_done_before_is_no_speed():
+    now = [0.0]
+    progress = Progress("film.mp4", 200, "frame", clock=lambda: now[0])
+    progress.skip(100)
+    assert progress.figures() == "100/200 frames"
+    now[0] = 10.0
+    progress.advance(10)
+    assert progress.figures() == "110/200 frames, 1 frames/s, 1:30 left"
+
+
 def test_bytes_are_told_in_megabytes():
     now = [0.0]
     progress = Progress("model", 4_885_111, "byte", clock=lambda: now[0])

@@ -91,7 +91,6 @@ def command(
         steps[0].build,
         to_srgb=any(step.to_srgb for step in steps),
         steps=tuple(steps),
-        options=ctx.params,
     )
 
 

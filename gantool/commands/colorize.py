@@ -96,8 +96,7 @@ def command(
             reference=palette,
         )
 
-    panels = (files, model, quality, video, hardware, batch, marks)
-    return Request("colorize", *panels, build, to_srgb=True, options=ctx.params)
+    return Request("colorize", files, model, quality, video, hardware, batch, marks, build, to_srgb=True)
 
 
 def _hints(path: Path | None, files: Files, model: str) -> tuple[Hint, ...]:

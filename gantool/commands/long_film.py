@@ -49,11 +49,13 @@ def check(jobs: Iterable[Job], video: Video) -> None:
         raise UsageError("--segment contradicts --preview", remedy="Give one or the other")
     if share or video.continue_ or video.preview:
         return
-    from gantool.workfolder import folder_for
+    from gantool.workfolder import WorkFolder
 
     for job in jobs:
-        if job.target is not None and job.kind == "video" and folder_for(job.target).is_dir():
-            raise _unfinished(job.target)
+        if job.target is not None and job.kind == "video":
+            work = WorkFolder(job.target)
+            if work.exists() and not work.is_done():
+                raise _unfinished(job.target)
 
 
 def share_of(text: str | None) -> tuple[int, int] | None:
@@ -127,11 +129,12 @@ class LongFilm:
         from gantool.segments import missing
 
         film, files, work = self.film, self.request.files, self.work
-        if work.exists():
-            if work.is_done():  # the run before was killed when all was done but the tidying up
-                return self._tidied_up()
-            if not (self.request.video.continue_ or self.share):
-                raise _unfinished(self.film.target)
+        if work.is_done():  # the run before was killed when all was done but the tidying up
+            work.remove()
+            if self.request.video.continue_:
+                return self._made_before()
+        if work.exists() and not (self.request.video.continue_ or self.share):
+            raise _unfinished(film.target)
         if os.path.lexists(film.target) and not files.overwrite:
             what, remedy = "the output exists", "Use --overwrite to replace or --skip-existing to keep"
             raise OutputError(what, film.target, remedy)
@@ -145,10 +148,9 @@ class LongFilm:
                         return self._join(segments, film.rehearse(tuple(begun["size"]), self.warn), 0)
             return self._make(label, begun is not None)
 
-    def _tidied_up(self) -> Record:
+    def _made_before(self) -> Record:
         from gantool.media.video import probe
 
-        self.work.remove()
         info = probe(self.film.target)
         frames = info.frames_hint or 0
         return {
@@ -208,7 +210,7 @@ class LongFilm:
 
         film, request = self.film, self.request
         assert film.info.path is not None
-        facts = {"the input": identity(film.info.path)}
+        facts = {"the command": request.task, "the input": identity(film.info.path)}
         facts |= {name: _shown(value) for name, value in _options(request)}
         for number, (step, session) in enumerate(
             zip(request.steps or (request,), self.sessions, strict=True)

@@ -295,10 +295,14 @@ def panels(command: Callable[..., Any]) -> Callable[..., Any]:
             )
 
     def spread_command(**values: Any) -> Any:
+        from gantool.commands.session import Request
+
+        options = {name: value for name, value in values.items() if name != "ctx"}
         for name, kind in bundles.items():
             fields = [field.name for field in dataclasses.fields(kind)]
             values[name] = kind(**{field: values.pop(field) for field in fields})
-        return command(**values)
+        answer = command(**values)
+        return dataclasses.replace(answer, options=options) if isinstance(answer, Request) else answer
 
     spread_command.__name__ = command.__name__
     spread_command.__doc__ = command.__doc__

@@ -29,7 +29,8 @@ class Request:
     ``--model auto`` chooses among upscalers. ``temporal``, ``batch_size``: the command's own defaults.
     ``to_srgb``: pictures are brought to sRGB first, because the task makes colours of its own.
     ``steps``: what is done one after the other instead, each a request of its own whose files do not count.
-    ``options``: all of the call, by their parameters' names; an unfinished film wants the same ones.
+    ``options``: all of the call, by their parameters' names, filled in by ``options.panels``; by them an
+    unfinished film is known again.
     ``between``: the two models of ``--interpolate`` instead of ``model``, and ``mix`` how near to the second.
     """
 

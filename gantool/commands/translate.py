@@ -92,5 +92,4 @@ def command(
         build,
         to_srgb=True,
         batch_size=1,
-        options=ctx.params,
     )

@@ -145,7 +145,6 @@ def command(
         batch_size=1,
         between=interpolate,
         mix=0.8 if mix is None else mix,
-        options=ctx.params,
     )
 
 
