@@ -99,7 +99,7 @@ folder = Path({folder!r})
 predict = Runner.predict
 
 def slowly(self, *args):
-    time.sleep(0.02)
+    time.sleep(0.05)
     return predict(self, *args)
 
 Runner.predict = slowly
