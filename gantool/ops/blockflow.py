@@ -82,7 +82,6 @@ def estimate_from(guessed: Sequence[np.ndarray], first: np.ndarray, second: np.n
     flow = np.take_along_axis(np.stack(tried), best, 0)[0]
     flow = cv2.GaussianBlur(flow, (0, 0), _SOFT)
     height, width = first.shape
-    flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(
-        (width / wide, height / tall)
-    )
+    larger = np.array((width / wide, height / tall), np.float32)
+    flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * larger
     return refined(flow, first, second)
