@@ -212,7 +212,8 @@ class _Reader:
         Raises FFmpegError or _Damaged where they are damaged.
         """
         stream = video_stream(container, self.path)
-        stream.thread_type = "AUTO"
+        # Of frames that are decoded beside each other, now and then one has lost its vectors (measured).
+        stream.thread_type = "SLICE" if self.info.vectors else "AUTO"
         stream.codec_context.thread_count = self.threads
         if self.info.vectors:
             stream.codec_context.flags2 |= Flags2.export_mvs

@@ -49,6 +49,20 @@ def test_a_pan_s_vectors_tell_the_pan(pan):
     assert len(across) == 11 and np.allclose(across, 6, atol=0.2)
 
 
+def test_vectors_are_the_same_at_every_reading(tmp_path):
+    """Frames decoded beside each other lose theirs now and then; a film that goes on would be another one."""
+    picture = scene(1)
+    frames = (view(picture, 5 * (t % 60), t % 20) for t in range(60))
+    path = tmp_path / "film.mp4"
+    write_clip(path, frames, Fraction(25), crf=12, preset="veryfast")
+    info = vectors.with_vectors(probe(path))
+    first, *others = ([frame.vectors for frame in read_frames(path, info)] for _ in range(8))
+    for other in others:
+        for mine, theirs in zip(first, other, strict=True):
+            assert (mine is None) == (theirs is None)
+            assert mine is None or np.array_equal(mine, theirs)
+
+
 @pytest.mark.parametrize(("rotation", "mirrored"), [(0, False), (90, False), (180, False), (270, True)])
 def test_vectors_are_turned_with_the_picture(monkeypatch, rotation, mirrored):
     """One block of a stored frame of 64x32, marked and moved as a picture would be."""
