@@ -26,7 +26,7 @@ _TEXTURE_WINDOW = 15  # the window of Farneback: what it cannot see in there it 
 _TEXTURE_HALF = 5e-4  # corner strength at which half of the flow is believed; film grain stays below
 
 _REFINEMENTS = 3
-_VISIBLY_WORSE = 0.5  # grey levels
+_VISIBLY_WORSE = 1.0  # grey levels
 # cv2.remap takes no longer side, and before OpenCV 5 it knew only 32 places within a pixel.
 _REMAP_LIMIT = 32767 if int(cv2.__version__.split(".")[0]) >= 5 else 0
 
@@ -119,7 +119,9 @@ def mend_flat(flow: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
     """
     borrowed = fill(flow, texture(first))
     worse = _misfit(first, second, borrowed) - _misfit(first, second, flow)
-    return np.where((worse > _VISIBLY_WORSE)[..., None], flow, borrowed)
+    # By degrees: where neighbours decided differently, both directions would disagree along every seam.
+    kept = cv2.blur((worse / _VISIBLY_WORSE).clip(0, 1), (_TEXTURE_WINDOW, _TEXTURE_WINDOW))
+    return borrowed + kept[..., None] * (flow - borrowed)
 
 
 def _misfit(first: np.ndarray, second: np.ndarray, flow: np.ndarray) -> np.ndarray:

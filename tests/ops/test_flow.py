@@ -57,6 +57,20 @@ def test_flat_regions_take_the_motion_around_them():
         assert abs(moved(optical.estimate(first, second, method), strip) - 8) < 0.8
 
 
+def test_flat_regions_are_trusted_beside_a_thing_that_moves():
+    """A thing crosses an empty sky: whatever motion the sky takes from it, there and back must agree."""
+    rng = np.random.default_rng(0)
+    thing = cv2.resize(rng.integers(0, 256, (20, 20), dtype=np.uint8), (40, 40))
+    sky = np.tile(np.linspace(60, 110, 160)[:, None], (1, 260))
+    sky += rng.normal(0, 0.5, sky.shape)
+    first, second = sky.astype(np.uint8), sky.astype(np.uint8)
+    first[60:100, 80:120], second[60:100, 70:110] = thing, thing
+    agreed = optical.consistent(optical.estimate(first, second), optical.estimate(second, first))
+    near = np.ones_like(agreed)
+    near[50:110, 55:135] = False
+    assert agreed[near].mean() > 0.96
+
+
 def test_faint_texture_at_rest_is_not_dragged_along():
     ground = (texture(120, 260, seed=3) // 6 + 100).astype(np.uint8)
     thing = texture(60, 60, seed=4)
