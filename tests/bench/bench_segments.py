@@ -1,7 +1,7 @@
 """What segments cost: the same film in one go and in segments, with a net that does nothing.
 
-Run it with a clip of some thousand frames, ``python tests/bench/bench_segments.py film.mp4``. Where others use the
-machine too, count the seconds of CPU. Prints figures, asserts nothing.
+Run it with a clip of some thousand frames, ``python tests/bench/bench_segments.py film.mp4``. Where others
+use the machine too, count the seconds of CPU. Prints figures, asserts nothing.
 """
 
 from __future__ import annotations
