@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import os
 import re
 import typing
 from collections.abc import Callable
@@ -320,6 +321,24 @@ def seconds(text: str | None, name: str) -> float | None:
         raise UsageError(f"{name} {text} is not a time", remedy="Give seconds or h:mm:ss")
     hours, minutes, rest = match.groups(default="0")
     return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
+def at_time(text: str, name: str) -> tuple[str, float | None]:
+    """``PHOTO@TIME`` as path and seconds into the film; plain ``PHOTO`` with None.
+
+    TIME is as :func:`seconds` takes it. A file that is called so is that file, whatever stands behind an @
+    in its name. Raises UsageError naming the option ``name``.
+    """
+    path, at, time = text.rpartition("@")
+    if not at or not path or os.path.exists(text):
+        return text, None
+    try:
+        return path, seconds(time, name)
+    except UsageError:
+        if not os.path.exists(path):
+            return text, None  # a file with an @ in its name, which is missing
+        what = f"{name} {text}: '{time}' is not a time"
+        raise UsageError(what, remedy="Give PHOTO@TIME, in seconds or h:mm:ss") from None
 
 
 def rate(text: str | None, name: str) -> Fraction | None:
