@@ -330,12 +330,12 @@ def at_time(text: str, name: str) -> tuple[str, float | None]:
     in its name. Raises UsageError naming the option ``name``.
     """
     path, at, time = text.rpartition("@")
-    if not at or not path or os.path.exists(text):
+    if not at or not path or os.path.lexists(text):
         return text, None
     try:
         return path, seconds(time, name)
     except UsageError:
-        if not os.path.exists(path):
+        if not os.path.lexists(path):
             return text, None  # a file with an @ in its name, which is missing
         what = f"{name} {text}: '{time}' is not a time"
         raise UsageError(what, remedy="Give PHOTO@TIME, in seconds or h:mm:ss") from None
