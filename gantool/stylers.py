@@ -89,3 +89,8 @@ def _transformer(state: Mapping[str, Tensor]) -> Layout | None:
     return Layout(
         "transformer_net.TransformerNet", args, 4, value_range=value_range, color="bgr" if rrmina else "rgb"
     )
+
+
+def takes_any_style(arch: str) -> bool:
+    """Whether a style net is shown the style that it is to give, rather than having learned one."""
+    return arch.partition(".")[0] in ("adain", "microast")

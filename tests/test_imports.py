@@ -26,7 +26,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "models": (1, TORCH),
     "ops": (1, TORCH | ARRAYS),
     "losses": (1, TORCH | ARRAYS),
-    **dict.fromkeys(["degrade", "severity"], (1, TORCH | ARRAYS)),
+    **dict.fromkeys(["degrade", "severity", "textures"], (1, TORCH | ARRAYS)),
     **dict.fromkeys(["metrics", "niqe"], (1, TORCH | ARRAYS)),
     "media": (1, ARRAYS | {"PIL", "av", "imageio", "imageio_ffmpeg", "pillow_heif"}),
     **dict.fromkeys(
@@ -37,6 +37,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
             "cache",
             "records",
             "conversion",
+            "parts",
             "download",
             "resume",
             "devices",
@@ -45,9 +46,10 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
         ],
         (2, TOOLS),
     ),
-    **dict.fromkeys(["temporal", "motion", "stages", "faces", "data", "tensors", "percept"], (2, TOOLS)),
+    **dict.fromkeys(["temporal", "motion", "keyframes", "stages", "faces"], (2, TOOLS)),
+    **dict.fromkeys(["data", "tensors", "percept"], (2, TOOLS)),
     "flownet": (2, TOOLS),
-    **dict.fromkeys(["people", "facepairs", "identity"], (2, TOOLS)),
+    **dict.fromkeys(["people", "facepairs", "posepairs", "identity"], (2, TOOLS)),
     **dict.fromkeys(
         ["legacy", "pool", "upscalers", "colorizers", "stylers", "interpolation", "anatomy"], (2, TOOLS)
     ),
@@ -64,8 +66,8 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "colors": (3, TOOLS),
     "training": (3, TOOLS | {"lightning_fabric", "matplotlib", "tensorboardX"}),
     "evaluation": (4, TOOLS | {"torchmetrics"}),
-    **dict.fromkeys(["engine", "inference", "passes", "preview", "recipes"], (4, TOOLS)),
-    **dict.fromkeys(["segments", "segmenting"], (4, TOOLS)),
+    **dict.fromkeys(["engine", "inference", "passes", "preview", "scenes", "recipes"], (4, TOOLS)),
+    **dict.fromkeys(["segments", "segmenting", "facestep", "facepass"], (4, TOOLS)),
     **dict.fromkeys(
         ["commands", "cli", "__init__", "__main__"], (5, TOOLS | {"typer", "av", "imageio_ffmpeg"})
     ),
@@ -200,7 +202,7 @@ def bare(depth: int) -> set[str]:
 
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub"}
 COMMANDS = ["", "colorize", "translate", "upscale", "chain", "join", "train", "degrade", "export", "doctor"]
-COMMANDS += ["models", "eval"]
+COMMANDS += ["models", "eval", "frontalize"]
 EVAL = ["eval pair", "eval set", "eval video"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,25 +17,27 @@ from gantool.ops.color import join_lab, lightness, rgb_to_lab
 from gantool.ops.palette import palette_of, with_palette
 from gantool.ops.resize import resize, to_tensor
 from gantool.pipelines import Context, Pipeline, translate
+from gantool.pipelines.style_pictures import SMALLEST, read_mask, read_style, sized
 
 KEEP_COLOR = ("off", "luma", "histogram")
-_STYLE_SIZE = 512  # px, short side: what the nets were trained and are shown with
-_LONGEST = 4  # a style is shown as if it were 4:1 at most
-_SMALLEST = 16  # px: what is left of a side after three halvings must still have a mirror image
+FADE = 1.0  # s in which one style takes over from the one before
 _PARTS = ("Encoder", "Decoder", "Modulator")
 
 
 @dataclass(frozen=True)
 class Style:
-    """A style picture and where and how much it holds.
+    """A style picture and where, when and how much it holds.
 
-    ``picture``: a file, or (H,W,3) uint8 or uint16 RGB. ``weight``: its share beside other styles, above 0.
-    ``mask``: a file or (H,W,3) array, white where this style holds, of any size; None for everywhere.
+    ``picture``: a file, or (H,W,3) uint8 or uint16 RGB; None for the style that a net has learned.
+    ``weight``: its share beside other styles of the same mask and time, above 0. ``mask``: a file or (H,W,3)
+    array, white where this style holds, of any size; None for everywhere. ``at``: from which second of a
+    film on it holds, until that of the next one of its mask; None from the beginning.
     """
 
-    picture: str | Path | np.ndarray
+    picture: str | Path | np.ndarray | None
     weight: float = 1.0
     mask: str | Path | np.ndarray | None = None
+    at: float | None = None
 
 
 def build(
@@ -54,12 +56,13 @@ def build(
     """The style pipeline: its layer is the whole picture (N,3,H,W) in [0,1], before colours are put back.
 
     Style pictures are encoded once, here. Styles without a mask are mixed by their weights and cover the
-    picture; each style with a mask then lies over that where its mask is white. Where nothing lies, the
-    picture stays as it is.
+    picture; those of a mask then lie over that where their mask is white. Where nothing lies, the picture
+    stays as it is. In a film, styles with a later time take over within a second; a picture without a time
+    has those of the beginning.
 
     Args:
         nets: the row's net, or that and those of ``row.needs`` in their order; in eval mode.
-        styles: for a net that takes any style at least one, for one that learned its own none.
+        styles: for a net that takes any style at least one; one that learned its own needs none.
         strength: 0..1, how far from the picture's own style toward that of the styles; what the net loses of
             the picture in its own style is put back in the measure that is left, so that 0 is the picture. A
             net of one style is mixed with the picture.
@@ -79,19 +82,31 @@ def build(
         raise UsageError(f"--keep-color {keep_color} is unknown", remedy=f"Use {', '.join(KEEP_COLOR)}")
     if not 0 <= strength <= 1:
         raise UsageError(f"--strength {strength:g} is out of range", remedy="Use a value from 0 to 1")
-    if style_size is not None and style_size < _SMALLEST:
-        raise UsageError(f"--style-size {style_size} is too small", remedy=f"Use at least {_SMALLEST}")
+    if style_size is not None and style_size < SMALLEST:
+        raise UsageError(f"--style-size {style_size} is too small", remedy=f"Use at least {SMALLEST}")
     net = _joined(nets, row)
-    _check(net, row, styles)
+    check(styles, hasattr(net, "style"), row.name)
 
     def runner(some: Sequence[Style]) -> Callable[[Tensor, Context], Tensor]:
-        known = _mixed(net, some, style_size, device, dtype) if some else None
-        styled = _Styled(net, known, strength)
-        return translate.build(styled, row, device=device, dtype=dtype, tile_px=tile_px, warn=warn).predict
+        styled = _Styled(net, strength)
+        run = translate.build(styled, row, device=device, dtype=dtype, tile_px=tile_px, warn=warn).predict
+        shown = _Timeline(net, some, style_size, device, dtype) if hasattr(net, "style") else None
 
-    everywhere = [style for style in styles if style.mask is None]
-    base = runner(everywhere) if everywhere or not styles else None
-    regions = [(runner([one]), _Mask(one.mask, warn)) for one in styles if one.mask is not None]
+        def styled_run(x: Tensor, context: Context) -> Tensor:
+            if not context.times and any(style.at for style in some):
+                warn("a photo has no times: it gets the style of the beginning")
+            styled.style = None if shown is None else shown.at(context.times)
+            return run(x, context)
+
+        return styled_run
+
+    groups: dict[object, list[Style]] = {}
+    for style in styles or [Style(None)]:
+        key = id(style.mask) if isinstance(style.mask, np.ndarray) else style.mask
+        groups.setdefault(key, []).append(style)
+    covering = groups.pop(None, [])
+    base = runner(covering) if covering else None
+    regions = [(runner(some), _Mask(some[0].mask, warn)) for some in groups.values()]
 
     def predict(x: Tensor, context: Context) -> Tensor:
         if strength == 0:
@@ -109,6 +124,20 @@ def build(
     return Pipeline("style", row.name, predict, finish, device, blend="rgb", stride=stride)
 
 
+def check(styles: Sequence[Style], takes_any: bool, name: str) -> None:
+    """Raise UsageError for styles that do not suit a model of that name, or with weights or times that make
+    no sense. ``takes_any``: it is shown its style, rather than having learned one."""
+    given = [style for style in styles if style.picture is not None]
+    if takes_any and (not given or len(given) < len(styles)):
+        raise UsageError(f"the model {name} must be shown a style", remedy="Give --style PICTURE")
+    if given and not takes_any:
+        what = f"the model {name} knows one style, its own"
+        raise UsageError(what, remedy="Leave out --style, or name a model that takes any")
+    for style in styles:
+        if not 0 < style.weight < float("inf"):
+            raise UsageError(f"a style's weight cannot be {style.weight:g}", remedy="Use a value above 0")
+
+
 def with_color_kept(y: Tensor, x: Tensor, keep_color: str) -> Tensor:
     """A result y (N,3,H,W) in [0,1] with the colours of its source x, same size, as :func:`build` says."""
     if keep_color == "luma":
@@ -121,11 +150,12 @@ def with_color_kept(y: Tensor, x: Tensor, keep_color: str) -> Tensor:
 
 
 class _Styled(nn.Module):
-    """A style net that is given its style: picture to picture."""
+    """A style net with the style that it is to give: picture to picture."""
 
-    def __init__(self, net: nn.Module, style: tuple[Tensor, ...] | None, strength: float) -> None:
+    def __init__(self, net: nn.Module, strength: float) -> None:
         super().__init__()
-        self.net, self.style, self.strength = net, style, strength
+        self.net, self.strength = net, strength
+        self.style: tuple[Tensor, ...] | None = None  # of all pictures, or of each; None: the net's own
         self.margin = getattr(net, "margin", 0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,11 +169,56 @@ class _Styled(nn.Module):
         return self.net(x, between) + (1 - self.strength) * lost
 
 
+class _Timeline:
+    """What a net knows of styles, which follow each other in a film."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        styles: Sequence[Style],
+        size: int | None,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        times = sorted({style.at or 0.0 for style in styles})
+        self._known = [
+            _mixed(net, [style for style in styles if (style.at or 0.0) == time], size, device, dtype)
+            for time in times
+        ]
+        self._starts = times[1:]  # the first holds from the beginning on, whatever its time
+        gaps = [later - start for start, later in pairwise(self._starts)]
+        self._fades = [min(FADE, gap) for gap in (*gaps, FADE)]
+
+    def at(self, times: Sequence[float]) -> tuple[Tensor, ...]:
+        """The style of pictures shown at these seconds, of each or of all; without any, the first."""
+        places = [self._place(time) for time in times] or [(0, 0.0)]
+        if len(set(places)) == 1:
+            return self._between(*places[0])
+        found = [self._between(*place) for place in places]
+        return tuple(torch.cat(same) for same in zip(*found, strict=True))
+
+    def _place(self, time: float) -> tuple[int, float]:
+        """(number of a style, how far the next one has taken over, 0..1)."""
+        number = sum(start <= time for start in self._starts)
+        if number == 0:
+            return 0, 0.0
+        share = (time - self._starts[number - 1]) / self._fades[number - 1]
+        return (number, 0.0) if share >= 1 else (number - 1, share)
+
+    def _between(self, number: int, share: float) -> tuple[Tensor, ...]:
+        if share == 0:
+            return self._known[number]
+        pair = zip(self._known[number], self._known[number + 1], strict=True)
+        return tuple(torch.lerp(a, b, share) for a, b in pair)
+
+
 class _Mask:
     """Where a style holds, at the size of whatever picture is asked for."""
 
-    def __init__(self, mask: str | Path | np.ndarray, warn: Callable[[str], None]) -> None:
-        self._plane = to_tensor(_read(mask)[None]).mean(1, keepdim=True)
+    def __init__(self, mask: str | Path | np.ndarray | None, warn: Callable[[str], None]) -> None:
+        assert mask is not None
+        picture = mask if isinstance(mask, np.ndarray) else read_mask(Path(mask))
+        self._plane = to_tensor(picture[None]).mean(1, keepdim=True)
         self._warn = warn
         self._last = self._plane
 
@@ -152,7 +227,8 @@ class _Mask:
         tall, wide = x.shape[-2:]
         if self._last.shape[-2:] != (tall, wide):
             own_tall, own_wide = self._plane.shape[-2:]
-            self._warn(f"the mask of {own_wide}x{own_tall} px is resized to the picture's {wide}x{tall}")
+            if (own_tall, own_wide) != (tall, wide):
+                self._warn(f"the mask of {own_wide}x{own_tall} px is resized to the picture's {wide}x{tall}")
             self._last = resize(self._plane, tall, wide, "bilinear").clamp(0, 1)
         self._last = self._last.to(x.device)
         return self._last
@@ -170,18 +246,6 @@ def _joined(nets: nn.Module | Sequence[nn.Module], row: Checkpoint) -> nn.Module
     return net
 
 
-def _check(net: nn.Module, row: Checkpoint, styles: Sequence[Style]) -> None:
-    takes_any = hasattr(net, "style")
-    if takes_any and not styles:
-        raise UsageError(f"the model {row.name} must be shown a style", remedy="Give --style PICTURE")
-    if styles and not takes_any:
-        what = f"the model {row.name} knows one style, its own"
-        raise UsageError(what, remedy="Leave out --style, or name a model that takes any")
-    for style in styles:
-        if not 0 < style.weight < float("inf"):
-            raise UsageError(f"a style's weight cannot be {style.weight:g}", remedy="Use a value above 0")
-
-
 def _mixed(
     net: nn.Module, styles: Sequence[Style], size: int | None, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, ...]:
@@ -189,29 +253,11 @@ def _mixed(
     total = sum(style.weight for style in styles)
     found: list[list[Tensor]] = []
     for style in styles:
-        shown = to_tensor(_sized(_read(style.picture), size)[None]).to(device, dtype)
+        given = style.picture
+        assert given is not None
+        picture = given if isinstance(given, np.ndarray) else read_style(Path(given), size)
+        shown = to_tensor(sized(picture, size)[None]).to(device, dtype)
         with torch.no_grad():
             measured: tuple[Tensor, ...] = net.style(shown)  # type: ignore[operator]
         found.append([style.weight / total * one for one in measured])
     return tuple(torch.stack(same).sum(0) for same in zip(*found, strict=True))
-
-
-def _read(picture: str | Path | np.ndarray) -> np.ndarray:
-    """(H,W,3) uint8 or uint16. Raises InputError."""
-    if isinstance(picture, np.ndarray):
-        return picture
-    from gantool.media.image import read_picture
-
-    return read_picture(Path(picture), to_srgb=True).rgb
-
-
-def _sized(picture: np.ndarray, size: int | None) -> np.ndarray:
-    """A style picture at the size at which it is encoded; large ones are shrunk before they are tensors."""
-    short = min(picture.shape[:2])
-    target = min(short, _STYLE_SIZE) if size is None else size
-    sides = [round(min(side * target / short, target * _LONGEST)) for side in picture.shape[:2]]
-    tall, wide = (max(side, _SMALLEST) for side in sides)
-    if (tall, wide) == picture.shape[:2]:
-        return picture
-    method = cv2.INTER_AREA if target < short else cv2.INTER_CUBIC
-    return cv2.resize(np.ascontiguousarray(picture), (wide, tall), interpolation=method)

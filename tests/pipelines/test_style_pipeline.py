@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from gantool.catalog import Checkpoint
@@ -18,6 +19,7 @@ from gantool.ops.color import lightness, rgb_to_lab
 from gantool.ops.palette import palette_of
 from gantool.pipelines import Context
 from gantool.pipelines.style import Style, build, with_color_kept
+from gantool.pipelines.style_pictures import read_mask, read_style
 
 CPU = torch.device("cpu")
 ADAIN = Checkpoint("a", "style", arch="adain.AdaIN", multiple=8, whole=True)
@@ -162,6 +164,48 @@ def test_masks_say_where_a_style_holds():
     assert told == ["the mask of 20x16 px is resized to the picture's 40x32"]
 
 
+def test_a_mask_of_several_styles_holds_their_mixture():
+    net, row = NETS["microast"]
+    x, left = photo(), np.zeros((32, 40, 3), np.uint8)
+    left[:, :20] = 255
+    mixed = build(net, row, device=CPU, styles=[Style(PAINTING), Style(OTHER)])(x)
+    masked = build(net, row, device=CPU, styles=[Style(PAINTING, mask=left), Style(OTHER, mask=left)])(x)
+    assert torch.equal(masked[..., 20:], x[..., 20:]) and torch.allclose(masked[..., :20], mixed[..., :20])
+
+
+def test_a_net_s_own_style_can_be_masked():
+    net = seeded(TransformerNet((4, 5, 6), 1))
+    x, left = photo(), np.zeros((32, 40, 3), np.uint8)
+    left[:, :20] = 255
+    y = build(net, FIXED, device=CPU, styles=[Style(None, mask=left)])(x)
+    assert torch.equal(y[..., 20:], x[..., 20:])
+    assert torch.allclose(y[..., :20], net(x).clamp(0, 1)[..., :20], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_styles_take_over_in_their_time(name):
+    """Each within a second, or until the next begins; the first holds from the start."""
+    net, row = NETS[name]
+    x, told = photo(), []
+    styles = [Style(PAINTING, at=2.0), Style(OTHER, at=5.0), Style(PAINTING[::-1], at=5.4)]
+    film = build(net, row, device=CPU, styles=styles, warn=told.append)
+    alone = [build(net, row, device=CPU, styles=[Style(style.picture)])(x) for style in styles]
+
+    def at(*times: float) -> torch.Tensor:
+        return film(x.expand(len(times), -1, -1, -1), Context(times=times))
+
+    for time, number in ((0.0, 0), (3.0, 0), (5.0, 0), (5.4, 1), (6.4, 2), (99.0, 2)):
+        assert torch.allclose(at(time), alone[number], atol=1e-5), time
+    half = build(net, row, device=CPU, styles=[Style(PAINTING), Style(OTHER)])(x)
+    assert torch.allclose(at(5.2), half, atol=1e-4)
+    together = at(1.0, 5.2, 5.9, 7.0)
+    for one, time in zip(together.split(1), (1.0, 5.2, 5.9, 7.0), strict=True):
+        assert torch.allclose(one, at(time), atol=1e-5)
+    assert not told
+    assert torch.allclose(film(x), alone[0], atol=1e-5)
+    assert told == ["a photo has no times: it gets the style of the beginning"]
+
+
 def test_styles_of_odd_sizes_are_shown_at_sizes_that_a_net_can_take(monkeypatch):
     net, row = NETS["adain"]
     seen, real = [], net.style
@@ -256,3 +300,22 @@ def test_a_style_that_is_no_picture_is_named(tmp_path):
     assert str(caught.value.file) == str(path)
     with pytest.raises(InputError):
         build(net, row, device=CPU, styles=[Style(PAINTING, mask=path)])
+
+
+def test_style_files(tmp_path):
+    """Large ones come at the size at which they are shown; tiny ones show nothing."""
+    Image.fromarray(np.zeros((60, 12000, 3), np.uint8)).save(tmp_path / "wide.png")
+    assert read_style(tmp_path / "wide.png").shape == (60, 240, 3)
+    Image.fromarray(np.zeros((700, 900, 3), np.uint8)).save(tmp_path / "art.png")
+    assert read_style(tmp_path / "art.png").shape == (512, 658, 3)
+    assert read_style(tmp_path / "art.png", 100).shape == (100, 129, 3)
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(tmp_path / "dot.png")
+    with pytest.raises(InputError, match="1x1 px are too few to show a style"):
+        read_style(tmp_path / "dot.png")
+    with pytest.raises(InputError):
+        read_style(tmp_path / "art.png", max_pixels=1000)
+    clear = np.full((4, 4, 4), 255, np.uint8)
+    clear[:, 2:, 3] = 0
+    Image.fromarray(clear).save(tmp_path / "mask.png")
+    mask = read_mask(tmp_path / "mask.png")
+    assert (mask[:, :2] == 255).all() and (mask[:, 2:] == 0).all()
