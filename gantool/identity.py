@@ -48,6 +48,14 @@ class Identity:
         """Cosine of the features (N,) of pictures (N,3,128,128) in [-1,1]."""
         return F.cosine_similarity(self.seen(ours)[1], self.seen(truth)[1])
 
+    def likeness(self, ours: Tensor, truth: Tensor) -> Tensor:
+        """Cosine of the features (N,) of squares of any size in [-1,1]; ``truth`` gets no gradients."""
+        if ours.shape[-1] != 128:
+            ours, truth = (F.interpolate(x, (128, 128), mode="bilinear") for x in (ours, truth))
+        with torch.no_grad():
+            wanted = self.seen(truth)[1]
+        return F.cosine_similarity(self.seen(ours)[1], wanted)
+
     def seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(maps, features) float32 of pictures (N,3,128,128) in [-1,1]."""
         maps = self.net.maps((x + 1) / 2)

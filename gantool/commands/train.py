@@ -32,6 +32,7 @@ TASKS = (
     "restore",
     "percept",
     "tpgan",
+    "frontal_cycle",
     "faceid",
 )
 
