@@ -118,3 +118,44 @@ def translator(path: Path) -> Path:
 def names(folder: Path) -> list[str]:
     """Everything under a folder, hidden files too."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def styler(path: Path) -> Path:
+    """A net for any style with random weights."""
+    from gantool.catalog import Checkpoint
+    from gantool.loading import save_model
+    from gantool.models.microast import MicroAST
+
+    row = Checkpoint("tiny-any", "style", arch="microast.MicroAST", args={"width": 2}, multiple=4, whole=True)
+    save_model(path, _lively(MicroAST(2)), row)
+    return path
+
+
+def johnson(path: Path) -> Path:
+    """A net of one style with random weights."""
+    from gantool.catalog import Checkpoint
+    from gantool.loading import save_model
+    from gantool.models.transformer_net import TransformerNet
+
+    args = {"widths": [4, 5, 6], "blocks": 1}
+    row = Checkpoint(
+        "tiny-one", "style", arch="transformer_net.TransformerNet", args=args, multiple=4, whole=True
+    )
+    save_model(path, _lively(TransformerNet(**args)), row)  # type: ignore[arg-type]
+    return path
+
+
+def _lively(net: Any) -> Any:
+    """Weights by which something of the picture reaches the other end, in about [0,1]."""
+    import torch
+
+    torch.manual_seed(3)
+    layers = [layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d)]
+    for layer in layers:
+        torch.nn.init.kaiming_normal_(layer.weight)
+        if layer.bias is not None:
+            torch.nn.init.zeros_(layer.bias)
+    last = layers[-1]
+    torch.nn.init.normal_(last.weight, std=0.1 / last.weight[0].numel() ** 0.5)
+    torch.nn.init.constant_(last.bias, 0.5)
+    return net

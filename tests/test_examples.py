@@ -52,7 +52,7 @@ def shell(tmp_path):
 def test_each_example_is_tested():
     tested = {"colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh", "translate-your-pairs.sh"}
     tested |= {"restore-old-film.sh", "make_clip.py", "old-film.mp4", "photo.jpg"}
-    tested |= {"slurm-film.sh", "ray-film.py"}
+    tested |= {"slurm-film.sh", "paint-album.sh", "ray-film.py"}
     assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == tested
 
 
@@ -127,6 +127,7 @@ def test_restore_old_film(shell, suffix):
         "upscale-loop.sh",
         "train-your-own.sh",
         "translate-your-pairs.sh",
+        "paint-album.sh",
         "slurm-film.sh",
     ],
 )
@@ -134,6 +135,20 @@ def test_scripts_say_what_they_want(shell, script):
     done = shell(script)
     assert done.returncode != 0 and done.stderr
     assert cli_kit.names(shell.work) == []
+
+
+def test_paint_album(shell):
+    cli_kit.styler(shell.work / "any.safetensors")
+    cli_kit.photo(shell.work / "my album/deep/a.png")
+    for art in ("art.png", "wave.png"):
+        cli_kit.photo(shell.work / art, 40, 32, gray=False)
+    program = shell.work.parent / "bin/gantool"  # there may be no built-in net
+    program.write_text(program.read_text().replace('"$@"', '"$@" --model any.safetensors'))
+    done = shell("paint-album.sh", "my album", "painted", "art.png", "wave.png")
+    assert done.returncode == 0, done.stderr
+    made = ["painted/art/deep/a.style.png", "painted/wave/deep/a.style.png"]
+    assert done.stdout.splitlines() == made
+    assert "left out 1 input" in shell("paint-album.sh", "my album", "painted", "art.png").stderr
 
 
 SBATCH = """#!/bin/sh

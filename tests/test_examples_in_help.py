@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cli_kit import call, colorizer, film, photo, translator, upscaler
+from cli_kit import call, colorizer, film, johnson, photo, styler, translator, upscaler
 
 from gantool.errors import ExitCode
 
 COMMANDS = ["", "colorize", "translate", "upscale", "chain", "join", "train", "degrade", "export", "doctor"]
+COMMANDS += ["style"]
 COMMANDS += ["models"]
 EVAL = ["eval", "eval pair", "eval set", "eval video"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
@@ -69,6 +70,10 @@ def album(tmp_path_factory):
     (folder / "runs/maps").mkdir(parents=True)
     translator(folder / "runs/maps/model.safetensors")
     old_program_s(folder / "latest_net_G.pth")
+    for name in ("art.jpg", "wave.jpg"):
+        photo(folder / name, 40, 32, gray=False)
+    styler(folder / "style.safetensors")
+    johnson(folder / "mosaic.pth")
     return folder
 
 
@@ -81,7 +86,7 @@ def here(album, tmp_path, monkeypatch):
         if task == "percept":
             return real(spec, task, **_)
         if spec not in ("auto", "builtin"):
-            assert task in ("translate", "upscale"), "an example of this command names no model"
+            assert task in ("translate", "upscale", "style"), "an example of this command names no model"
             return real(spec, task, **_)
         choice = real(str(album / f"{task}.safetensors"), task, **_)
         return replace(choice, notice="Using a tiny model.")
@@ -117,7 +122,7 @@ def test_example(here, capfd, line):
         wanted |= set(ExitCode)  # tells the truth about this machine, whatever that is
     done = call(capfd, *words[1:])
     assert done.code in wanted, done.err
-    if words[1] in ("colorize", "translate", "upscale", "chain", "degrade", "export"):
+    if words[1] in ("colorize", "translate", "upscale", "style", "chain", "degrade", "export"):
         assert done.out and all(Path(result).is_file() for result in done.out.splitlines())
 
 

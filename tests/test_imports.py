@@ -202,6 +202,7 @@ def bare(depth: int) -> set[str]:
 
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "av", "huggingface_hub"}
 COMMANDS = ["", "colorize", "translate", "upscale", "chain", "join", "train", "degrade", "export", "doctor"]
+COMMANDS += ["style"]
 COMMANDS += ["models", "eval", "frontalize"]
 EVAL = ["eval pair", "eval set", "eval video"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]

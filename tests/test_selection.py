@@ -134,8 +134,8 @@ def test_a_file_on_the_hub(server: HubServer, catalog: Catalog) -> None:
 
 
 def test_no_command_is_named_that_does_not_exist():
-    for task, words in (("style", "gantool models --task upscale"), ("translate", "Use `gantool translate`")):
+    for task, words in (("flow", "gantool models --task upscale"), ("style", "Use `gantool style`")):
         row = next(row for row in load_catalog().rows if row.task == task and row.arch)
         with pytest.raises(UsageError) as caught:
             select(row.name, "upscale", catalog=load_catalog(), device_class="cpu")
-        assert words in str(caught.value) and "gantool style" not in str(caught.value)
+        assert words in str(caught.value) and "gantool flow" not in str(caught.value)

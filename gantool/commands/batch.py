@@ -157,7 +157,8 @@ def _print_plan(plan: Plan, request: Request, sessions: list[Session], console: 
         for path in plan.skipped:
             console.print(f"{path} exists and stays")
         for session in sessions:
-            size = describe_size(session.to_download) if session.choice.path is None else "nothing"
+            here = session.choice.path is not None and not session.to_download
+            size = "nothing" if here else describe_size(session.to_download)
             console.print(f"model {session.model}, {size} to download")
 
 

@@ -151,7 +151,7 @@ class Video:
             metavar="0..1",
             min=0.0,
             max=1.0,
-            help="How much of the frame before is kept. [colorize 0.9, translate 0.8, upscale 0.7]",
+            help="How much of the frame before is kept. [colorize 0.9, upscale 0.7, others 0.8]",
         ),
     ] = None
     flow: Annotated[
@@ -303,7 +303,9 @@ def panels(command: Callable[..., Any]) -> Callable[..., Any]:
             fields = [field.name for field in dataclasses.fields(kind)]
             values[name] = kind(**{field: values.pop(field) for field in fields})
         answer = command(**values)
-        return dataclasses.replace(answer, options=options) if isinstance(answer, Request) else answer
+        if not isinstance(answer, Request):
+            return answer
+        return dataclasses.replace(answer, options={**options, **answer.options})
 
     spread_command.__name__ = command.__name__
     spread_command.__doc__ = command.__doc__

@@ -63,7 +63,7 @@ class Session:
     """
 
     def __init__(self, request: Request, console: Console) -> None:
-        from gantool import devices
+        from gantool import devices, parts
 
         console.check()  # a signal may have been lost in the imports, which take a second
         self.request = request
@@ -75,6 +75,7 @@ class Session:
         self.device = devices.pick_device(request.hardware.device)
         self._between: Between | None = None
         self.choice = self._chosen()
+        self._parts = parts.missing(self.choice.row)
         self._check_licences()
         self.dtype = devices.pick_dtype(request.hardware.precision, self.device, self.choice.row)
         if self.choice.notice:
@@ -109,9 +110,9 @@ class Session:
 
         between = self._between
         choices = [self.choice] if between is None else [between.first, between.second]
-        for choice in choices:
-            if choice.path is None and not self.request.model.accept_license:
-                hub.check_licence(choice.row)
+        rows = [choice.row for choice in choices if choice.path is None]
+        for row in () if self.request.model.accept_license else (*rows, *self._parts):
+            hub.check_licence(row)
 
     @property
     def model(self) -> str:
@@ -140,7 +141,8 @@ class Session:
     @property
     def to_download(self) -> int:
         """Bytes that must be fetched before this model can run; 0 when it is here."""
-        return 0 if self.choice.path is not None else self.choice.row.bytes
+        own = 0 if self.choice.path is not None else self.choice.row.bytes
+        return own + sum(part.bytes for part in self._parts)
 
     def pipeline(self) -> Pipeline:
         """The pipeline; fetches and loads the weights on the first call.
@@ -177,7 +179,7 @@ class Session:
     def _build(self) -> Pipeline:
         import torch
 
-        from gantool import devices, loading
+        from gantool import devices, parts
         from gantool.pipelines.precision import with_fallback
 
         def warn(message: str) -> None:
@@ -188,7 +190,8 @@ class Session:
                 net, row = self._between.load(self.device, dtype, fetch=self._fetch, warn=warn)
             else:
                 row = self.choice.row
-                net, row = loading.load(row, self.choice.path or self._fetch(row), self.device, dtype)
+                path = self.choice.path or self._fetch(row)
+                net, row = parts.load(row, path, self.device, dtype, fetch=self._fetch)
             return self.request.build(net, row, device=self.device, dtype=dtype, warn=warn)
 
         torch.set_num_threads(self.request.hardware.threads or devices.cpu_threads())
