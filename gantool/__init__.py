@@ -160,6 +160,7 @@ def run_video(
     *,
     temporal: Literal["off", "online", "bidirectional"] | None = None,
     flow: Literal["farneback", "dis", "raft", "codec"] = "farneback",
+    every: int = 1,
     start: float = 0.0,
     duration: float | None = None,
     strength: float = 1.0,
@@ -175,7 +176,8 @@ def run_video(
     """Run a task over a video; sound, subtitles and timestamps are kept.
 
     Args:
-        temporal, flow: as ``--temporal`` and ``--flow``; None is online, but off for upscale.
+        temporal, flow, every: as ``--temporal``, ``--flow`` and ``--every``; temporal None is online, but off
+            for upscale of every frame.
         start, duration: the part of the source to do, in seconds.
         deinterlace, tonemap: make interlaced frames whole; bring HDR to standard range, not refuse it.
         fps: frames per second of numbered pictures (``frames/%05d.png``); None is 25.
@@ -200,6 +202,9 @@ def run_video(
     if not known or flow not in ("farneback", "dis", "raft", "codec"):
         remedy = "temporal is off, online or bidirectional, flow is farneback, dis, raft or codec"
         raise UsageError(f"unknown temporal '{temporal}' or flow '{flow}'", remedy=remedy)
+    if every < 1 or (every > 1 and temporal == "off"):
+        remedy = "every is 1 or more, and more than 1 not with temporal off"
+        raise UsageError(f"every {every} is not possible with temporal {temporal}", remedy=remedy)
     _check_strength(strength)
     rate = None if fps is None else Fraction(fps)
     info = video.probe(Path(source), deinterlace=deinterlace, tonemap=tonemap, fps=rate)
@@ -210,11 +215,11 @@ def run_video(
     with video.place(place, overwrite=overwrite) as temporary:
         ready = _ready(task, pipeline, options)
         chroma = ready.blend == "chroma"
-        mode = temporal or ("off" if ready.task == "upscale" else "online")
+        mode = temporal or ("off" if ready.task == "upscale" and every == 1 else "online")
         steady = None
         if mode != "off":
             by = flownet.load(ready.device, warn=warn or warnings.warn) if flow == "raft" else flow
-            steady = TemporalOptions(mode=mode, flow=by)
+            steady = TemporalOptions(mode=mode, flow=by, every=every)
         mark = provenance.Provenance(ready.task, ready.model, __getattr__("__version__"))
         return engine.run_video(
             info,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,11 +47,14 @@ class Runner:
             return x.movedim(-1, 1).float().div_(255)
         return to_tensor(frames).to(self.pipeline.device)
 
-    def predict(self, x: Tensor, times: tuple[float, ...] = ()) -> Tensor:
-        """The layers of pictures x; DeviceError for values that are not numbers, or for lack of memory."""
+    def predict(self, x: Tensor, times: tuple[float, ...] = (), side: dict[str, Any] | None = None) -> Tensor:
+        """The layers of pictures x; DeviceError for values that are not numbers, or for lack of memory.
+
+        ``times``, ``side``: as ``Context`` has them.
+        """
 
         def run(start: int, end: int) -> Tensor:
-            layer = self.pipeline.predict(x[start:end], Context(times=times[start:end]))
+            layer = self.pipeline.predict(x[start:end], Context(times[start:end], side or {}))
             return self._checked(layer, times[start:end])
 
         return self._in_pieces(run, len(x))

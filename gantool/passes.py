@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from gantool.devices import cpu_threads
 from gantool.inference import Runner, to_array
 from gantool.media.video import Frame
 from gantool.motion import Motion, is_repeat
+from gantool.ops.resize import resize
 from gantool.pipelines import Pipeline
 from gantool.temporal import TemporalFilter, TemporalOptions
 
@@ -29,12 +30,14 @@ class Step:
     ``temporal``: how the result is kept steady; None, or a pipeline without ``blend``, leaves it alone.
     ``batch_size``: frames that go through the net at once; halved, with a warning, when memory runs out.
     ``strength``: 0..1, how much of the effect; 0 returns the frames as they were.
+    ``moment``: from the time of a frame to that which the pipeline is told, see :mod:`gantool.scenes`.
     """
 
     pipeline: Pipeline
     temporal: TemporalOptions | None = None
     batch_size: int = 1
     strength: float = 1.0
+    moment: Callable[[float], float] = float
 
 
 # All that a pass remembers at some frame. Arrays only, so that it can be kept in a file.
@@ -44,13 +47,14 @@ State = dict[str, np.ndarray]
 class Followed(NamedTuple):
     """A frame on its way: what the filter knows of its motion, and whether it repeats the last one.
 
-    Of the first frame of a part only: ``part``, its number, and ``before``, what :meth:`Pass.follow`
-    remembered of the frames before it.
+    ``due``: whether the net is to see it. Of the first frame of a part only: ``part``, its number, and
+    ``before``, what :meth:`Pass.follow` remembered of the frames before it.
     """
 
     frame: Frame
     motion: Motion | None
     repeat: bool
+    due: bool = True
     part: int | None = None
     before: State | None = None
 
@@ -58,8 +62,9 @@ class Followed(NamedTuple):
 class Group(NamedTuple):
     """Frames that are finished together.
 
-    ``shown``: the frames to give; ``fresh``: those of them that the net saw, and behind them, in a window,
-    those of its run-up; ``layers`` of the fresh ones; ``x``: the fresh ones as pictures, where still there.
+    ``shown``: the frames to give; ``fresh``: those of them that are no repeats, and behind them, in a window,
+    those of its run-up; ``layers`` of the fresh ones, or what stands for them, see ``TemporalFilter.blend``;
+    ``x``: the fresh ones as pictures, where still there.
     """
 
     shown: list[Followed]
@@ -89,12 +94,16 @@ class Pass:
     ) -> None:
         """``part``: the number of a frame's part, which never falls; None for a film done in one go."""
         self.runner = Runner(step.pipeline, batch_size=step.batch_size, strength=step.strength, warn=warn)
-        self.batch_size = step.batch_size
+        self.moment = step.moment
         self.part = part
         self.seconds = {"net": 0.0, "blend": 0.0, "finish": 0.0}
         self.filter: TemporalFilter | None = None
         if step.temporal is not None and step.pipeline.blend is not None and step.strength > 0:
             self.filter = TemporalFilter(step.pipeline.blend, step.temporal, step.pipeline.layer_scale)
+        # Where the net is told what was shown before, that must be finished first.
+        every = self.filter is not None and self.filter.window is None and self.filter.key_frames.every > 1
+        self._hinted = every and step.pipeline.takes_history
+        self.batch_size = 1 if self._hinted else step.batch_size
         self._begun = False
         self._frame: np.ndarray | None = None  # the last one that it saw; without a filter only
         self._result = np.empty(0, np.uint8)  # the last picture made
@@ -150,7 +159,8 @@ class Pass:
             workers = 1 if self.runner.pipeline.device.type == "cpu" else max(1, min(6, cpu_threads() // 2))
             pictures, vectors = (lambda frame: frame.rgb), (lambda frame: frame.vectors)
             for frame, motion in self.filter.track_ahead(frames, pictures, workers, vectors):
-                yield Followed(frame, motion, motion.repeat)
+                due = not motion.repeat and self.filter.key_frames.due(motion)
+                yield Followed(frame, motion, motion.repeat, due)
             return
         for frame in frames:
             yield Followed(frame, None, is_repeat(frame.rgb, self._frame))
@@ -159,7 +169,7 @@ class Pass:
     def _seen(self) -> State:
         """What :meth:`follow` remembers."""
         if self.filter is not None:
-            return self.filter.tracker.state()
+            return {**self.filter.tracker.state(), **self.filter.key_frames.state()}
         return {} if self._frame is None else {"frame": self._frame}
 
     def results(self, followed: Iterator[Followed]) -> Iterator[Frame]:
@@ -199,18 +209,32 @@ class Pass:
 
     @torch.inference_mode()
     def _predicted(self, batch: list[Followed]) -> Group:
-        """A batch that the net has seen."""
+        """A batch of which the net has seen what it is to see."""
         fresh, runner = [one for one in batch if not one.repeat], self.runner
         if not fresh:
             return Group(batch, [], [])
+        due = [index for index, one in enumerate(fresh) if one.due]
         with self._timed("net"):
             x = runner.load(np.stack([one.frame.rgb for one in fresh]))
             if runner.strength == 0:
                 layers = runner.base(x)
-            else:
+            elif len(due) == len(fresh):
                 layers = self._layers(x, fresh)
+            else:
+                layers = [self._stand_in(one) for one in x]
+                made = self._layers(x[due], [fresh[index] for index in due]) if due else ()
+                for index, layer in zip(due, made, strict=True):
+                    layers[index] = layer
         window = self.filter is not None and self.filter.window is not None
         return Group(batch, fresh, list(layers), None if window else x)
+
+    def _stand_in(self, x: Tensor) -> Tensor:
+        """What the filter gets of a frame (3,H,W) that the net has not seen, see ``TemporalFilter.blend``."""
+        pipeline = self.runner.pipeline
+        if pipeline.blend == "chroma":
+            return x[:0]
+        tall, wide = (side * pipeline.layer_scale for side in x.shape[-2:])
+        return resize(x[None], tall, wide)[0]
 
     def _layers(self, x: Tensor, fresh: list[Followed]) -> Tensor:
         """What the net makes of frames x, its lattice moved along with what the camera sees.
@@ -223,10 +247,18 @@ class Pass:
         for (left, top), alike in groupby(_place(one, stride, *x.shape[-2:]) for one in fresh):
             part = slice(start, start + len(list(alike)))
             shown = F.pad(x[part], (left, 0, top, 0), mode="reflect") if left or top else x[part]
-            layer = self.runner.predict(shown, tuple(one.frame.time for one in fresh[part]))
+            times = tuple(self.moment(one.frame.time) for one in fresh[part])
+            layer = self.runner.predict(shown, times, self._told(fresh[part]))
             layers.append(layer[..., top:, left:] if left or top else layer)
             start = part.stop
         return layers[0] if len(layers) == 1 else torch.cat(layers)
+
+    def _told(self, fresh: list[Followed]) -> dict[str, Any]:
+        """What a net that takes it is told of the past of a frame."""
+        if not self._hinted or self.filter is None or fresh[0].motion is None:
+            return {}
+        past = self.filter.history(fresh[0].motion)
+        return {} if past is None else {"history": past}
 
     def _images(self, group: Group) -> Iterator[np.ndarray]:
         """Results for the frames of a group that are no repeats."""
@@ -241,11 +273,12 @@ class Pass:
         """The layers to show of a group's first ``count`` fresh frames."""
         if self.filter is None:
             return group.layers
-        motions = [one.motion or Motion() for one in group.fresh]
+        motions, seen = [one.motion or Motion() for one in group.fresh], [one.due for one in group.fresh]
         with self._timed("blend"):
             if self.filter.window is not None:
-                return self.filter.blend_window(motions, group.layers, count)
-            return [self.filter.blend(*both) for both in zip(motions, group.layers, strict=True)]
+                return self.filter.blend_window(motions, group.layers, count, seen)
+            ways = zip(motions, group.layers, seen, strict=True)
+            return [self.filter.blend(*way) for way in ways]
 
     @torch.inference_mode()
     def _finished(self, fresh: list[Followed], layers: list[Tensor], x: Tensor | None) -> np.ndarray:

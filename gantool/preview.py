@@ -18,8 +18,7 @@ from gantool.inference import Runner, to_array
 from gantool.media.image import Picture
 from gantool.media.video import Frame, VideoInfo, read_frames, write_clip
 from gantool.passes import Step
-from gantool.pipelines import Pipeline
-from gantool.temporal import TemporalFilter, TemporalOptions
+from gantool.temporal import TemporalFilter
 
 _SHEET_WIDTH = 1920  # px, of a sheet with several frames
 _COLUMNS = 5
@@ -64,7 +63,7 @@ def preview(
     Raises InputError when no frame can be read, DeviceError as ``run_video`` does.
     """
     check = check or (lambda: None)
-    cost = _Cost(step.pipeline)
+    cost = _Cost(step)
     runner = Runner(step.pipeline, batch_size=step.batch_size, strength=step.strength, warn=warn)
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
     for second in _instants(info, count, start, duration):
@@ -74,8 +73,8 @@ def preview(
             continue
         with torch.inference_mode():
             if count == 1:  # a first run for warmth, since there is no other to be timed
-                cost.process(runner, pair, step.temporal)
-            result = cost.process(runner, pair, step.temporal)
+                cost.process(runner, pair)
+            result = cost.process(runner, pair)
         pairs.append((pair[0].rgb, result))
     if not pairs:
         raise InputError("no frame of the video can be read", info.path, "Change --start or --duration")
@@ -98,8 +97,8 @@ def _instants(info: VideoInfo, count: int, start: float, duration: float | None)
 class _Cost:
     """Seconds per frame of each part of the work, the first call of each left out: it warms things up."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self.pipeline = pipeline
+    def __init__(self, step: Step) -> None:
+        self.step, self.pipeline = step, step.pipeline
         self.times: dict[str, list[float]] = {}
 
     def _add(self, part: str, began: float, frames: int = 1) -> None:
@@ -121,15 +120,19 @@ class _Cost:
             return []
         return pair
 
-    def process(self, runner: Runner, pair: list[Frame], temporal: TemporalOptions | None) -> np.ndarray:
+    def process(self, runner: Runner, pair: list[Frame]) -> np.ndarray:
         """The result for the first frame; the second is only there to time the filter."""
         began = time.perf_counter()
         x = runner.load(pair[0].rgb[None])
         if runner.strength == 0:
             return to_array(runner.base(x))[0]
-        layer = runner.predict(x, (pair[0].time,))
+        temporal = self.step.temporal if self.pipeline.blend is not None else None
+        asked = time.perf_counter()
+        layer = runner.predict(x, (self.step.moment(pair[0].time),))
+        every = 1 if temporal is None else temporal.every
+        spared = (time.perf_counter() - asked) * (1 - 1 / every)  # of most frames
         result = to_array(runner.finish(x, layer))[0]
-        self._add("net", began)
+        self._add("net", began + spared)
         if temporal is not None and self.pipeline.blend is not None and len(pair) == 2:
             steady = TemporalFilter(self.pipeline.blend, temporal, self.pipeline.layer_scale)
             steady.step(pair[0].rgb, layer[0])

@@ -13,6 +13,9 @@ which makes the picture anew, has it blended whole ("rgb"), where flow is truste
 result is what the net made of this frame alone. As film rarely moves by whole pixels, the frames together
 know more than each does (temporal super-sampling), so this sharpens while it steadies.
 At a scene cut the filter starts afresh.
+
+Where the net does not see every frame, the layer of the others is the one before, carried along; what is not
+to be trusted there is told to the next frame, and counts the less.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gantool.keyframes import KeyFrames, relied
 from gantool.motion import Flow, Measured, Motion, MotionTracker, Pair, turned
 from gantool.ops import flow as optical
 from gantool.ops.clamp import clamp_to_picture, clamp_to_surroundings
@@ -43,6 +47,7 @@ _WINDOW: dict[Kind, tuple[int, int]] = {"chroma": (16, 16), "detail": (4, 4), "r
 _PHOTOMETRIC: dict[Kind, float] = {"chroma": 10.0, "detail": 50.0, "rgb": 50.0}
 _LIVELY = 0.95  # strength up to which torch's bicubic kernel cannot ring (see ops.flow.warp)
 _MOST_HISTORY = 0.98  # drift guard: at least 2 % of every frame comes from the net, whatever the strength
+_HARDLY = 1e-3  # trust of what neither way knows
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class TemporalOptions:
     which takes about twice the time and some frames of memory.
     ``strength``: 0..1, how much of the past is kept; None takes the task's own value (0.9 for chroma, 0.7
     for detail, 0.8 for rgb); 0 leaves every frame as the net made it.
+    ``every``: the net sees every Nth frame only, and more where motion is lost; others are carried along.
     ``flow``: "farneback", "dis", "codec" (the stream's own vectors, where frames bring them along; "dis"
     elsewhere), or an estimator such as :func:`gantool.flownet.load` gives.
     """
@@ -60,18 +66,25 @@ class TemporalOptions:
     mode: Mode = "online"
     strength: float | None = None
     flow: Flow = "farneback"
+    every: int = 1
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise ValueError(f"unknown temporal mode {self.mode!r}")
         if self.strength is not None and not 0 <= self.strength <= 1:
             raise ValueError("temporal strength must lie between 0 and 1")
+        if self.every < 1:
+            raise ValueError("every must be at least 1")
         if not callable(self.flow) and self.flow not in (*optical.METHODS, "codec"):
             raise ValueError(f"unknown flow method {self.flow!r}")
 
 
 class Recursion:
-    """One way through a film: each layer blended with what was shown of the frame before."""
+    """One way through a film: each layer blended with what was shown of the frame before.
+
+    ``age``: frames since the last one that the net saw; ``sure``: how far what is shown still rests on that
+    one, (h,w) float32 at the flow's size, None for wholly.
+    """
 
     def __init__(self, kind: Kind, strength: float, layer_scale: int = 1) -> None:
         self.kind: Kind = kind
@@ -79,38 +92,85 @@ class Recursion:
         self.layer_scale = layer_scale
         self.last: Tensor | None = None  # what was shown last, kept in float
         self.before: Tensor | None = None  # what was shown last before the latest cut
+        self.age = 0
+        self.sure: np.ndarray | None = None
 
     def step(self, motion: Motion, layer: Tensor) -> Tensor:
         """The layer to show; ``layer`` itself, unchanged, where there is nothing to continue."""
-        last = self.last
-        if motion.repeat and last is not None:
-            return last
-        if motion.flow is None or motion.trust is None:
-            self.before = last
+        if motion.repeat and self.last is not None:
+            return self.last
+        found = self.fetched(motion) if self.strength > 0 else None
+        self._turn(motion)
+        self.age, self.sure = 0, None
+        if found is None:
             self.last = layer
             return layer
-        past = self.before if motion.resumed else last
-        if motion.resumed:
-            self.before = last
-        if past is None or self.strength == 0:
-            self.last = layer
-            return layer
-        flow = torch.from_numpy(motion.flow).movedim(-1, 0).to(layer.device)
-        trust = torch.from_numpy(motion.trust)[None, None].to(layer.device)
-        stable = self.kind == "chroma" or (self.kind == "rgb" and self.strength > _LIVELY)
-        history = optical.warp(past, flow, stable=stable)
+        history, trust = found
         if self.kind == "detail":
+            assert motion.flow is not None
             pixels = layer.shape[-1] / motion.flow.shape[1]
             history = clamp_to_surroundings(history, layer, radius=max(1, round(pixels)))
         elif self.kind == "rgb":
             history = clamp_to_picture(history, layer)
-        share = F.interpolate(trust, size=layer.shape[-2:], mode="bilinear", align_corners=False)[0]
-        share = (self.strength * share).clamp(max=_MOST_HISTORY)
+        share = (self.strength * _enlarged(trust, layer)).clamp(max=_MOST_HISTORY)
         if self.kind == "detail":
             self.last = layer + _finer_part((history - layer).mul_(share), max(2, self.layer_scale))
         else:
             self.last = torch.lerp(layer, history, share)
         return self.last
+
+    def carry(self, motion: Motion, plain: Tensor) -> Tensor | None:
+        """The layer to show of a frame that the net has not seen: the past; None where there is none.
+
+        ``plain``: the frame itself at the layer's size, on which rests what cannot be trusted: to detail,
+        nothing is added there; whole pictures get what the net changes in the surroundings. Chroma, which
+        needs no ``plain``, gets that of the surroundings.
+        """
+        found = self.fetched(motion)
+        self._turn(motion)
+        self.age += 1
+        if found is None or motion.trust is None:
+            self.last = self.sure = None
+            return None
+        history, self.sure = found
+        trust = _enlarged(motion.trust, history)
+        if self.kind == "detail":
+            self.last = plain + _finer_part((history - plain).mul_(trust), max(2, self.layer_scale))
+        elif self.kind == "rgb":
+            self.last = (plain + _filled(history - plain, trust)).clamp_(0, 1)
+        else:
+            self.last = _filled(history, trust)
+        return self.last
+
+    def fetched(self, motion: Motion) -> tuple[Tensor, np.ndarray] | None:
+        """What was shown before, (C,h,w), brought along the motion, and how far to rely on it, as ``sure``.
+
+        None where there is nothing to continue.
+        """
+        past = self.before if motion.resumed else self.last
+        if past is None or motion.flow is None:
+            return None
+        flow = torch.from_numpy(motion.flow).movedim(-1, 0).to(past.device)
+        stable = self.kind == "chroma" or (self.kind == "rgb" and self.strength > _LIVELY)
+        history = optical.warp(past, flow, stable=stable)
+        return history, relied(motion, None if motion.resumed else self.sure)
+
+    def _turn(self, motion: Motion) -> None:
+        """Remember what was shown before a cut, or before the end of a flash."""
+        if motion.flow is None or motion.resumed:
+            self.before = self.last
+
+
+def _enlarged(trust: np.ndarray, like: Tensor) -> Tensor:
+    """(h,w) at the flow's size -> (1,H,W) at that of a layer."""
+    small = torch.from_numpy(trust)[None, None].to(like.device)
+    return F.interpolate(small, size=like.shape[-2:], mode="bilinear", align_corners=False)[0]
+
+
+def _filled(x: Tensor, trust: Tensor) -> Tensor:
+    """(C,h,w), what is not trusted taken from its trusted surroundings."""
+    values, weight = (one.movedim(0, -1).contiguous().cpu().numpy() for one in (x, trust))
+    return torch.from_numpy(optical.fill(values, weight[..., 0])).movedim(-1, 0).to(x.device)
 
 
 def _finer_part(x: Tensor, factor: int) -> Tensor:
@@ -133,8 +193,12 @@ class TemporalFilter:
         options = options or TemporalOptions()
         strength = _STRENGTH[kind] if options.strength is None else options.strength
         both = options.mode == "bidirectional" and strength > 0
-        self.window = _WINDOW[kind] if both else None
+        count, run_up = _WINDOW[kind]
+        # So that a frame which the net did not see lies between two that it saw; memory sets a limit.
+        run_up = max(run_up, min(options.every, count + run_up))
+        self.window = (count, run_up) if both else None
         self.tracker = MotionTracker(options.flow, _PHOTOMETRIC[kind], careful=kind == "rgb", ahead=both)
+        self.key_frames = KeyFrames(options.every)
         self._forward = Recursion(kind, strength, layer_scale)
 
     @property
@@ -144,18 +208,23 @@ class TemporalFilter:
 
     def state(self) -> dict[str, np.ndarray]:
         """The layers that are remembered, for :meth:`restore`. ``tracker`` has its own state."""
-        known = {"layer": self._forward.last, "layer_before": self._forward.before}
-        return {name: layer.cpu().numpy() for name, layer in known.items() if layer is not None}
+        forward = self._forward
+        known = {"layer": forward.last, "layer_before": forward.before}
+        layers = {name: layer.cpu().numpy() for name, layer in known.items() if layer is not None}
+        age = {"age": np.asarray(forward.age)}
+        return {**layers, **age} if forward.sure is None else {**layers, **age, "sure": forward.sure}
 
     def restore(self, state: Mapping[str, np.ndarray], device: torch.device) -> None:
         """Go on where another filter of the same options was when it gave :meth:`state`."""
         self.tracker.restore(state)
+        self.key_frames.restore(state)
         layers = {
             name: torch.from_numpy(np.array(value)).to(device)
             for name, value in state.items()
             if name.startswith("layer")
         }
         self._forward.last, self._forward.before = layers.get("layer"), layers.get("layer_before")
+        self._forward.age, self._forward.sure = int(state["age"]), state.get("sure")
 
     def step(self, frame: np.ndarray, layer: Tensor) -> Tensor:
         """Source frame uint8 (H,W,3) RGB and its layer (C,h,w) float -> the layer to show, (C,h,w)."""
@@ -194,22 +263,65 @@ class TemporalFilter:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def blend(self, motion: Motion, layer: Tensor) -> Tensor:
-        """The layer to show, from the past; ``layer`` itself where there is nothing to continue."""
-        return self._forward.step(motion, layer)
+    def history(self, motion: Motion) -> tuple[Tensor, np.ndarray] | None:
+        """What was shown last, brought along the motion of the next frame, and its trust; None for nothing.
 
-    def blend_window(self, motions: Sequence[Motion], layers: Sequence[Tensor], count: int) -> list[Tensor]:
+        (C,h,w), and (h,w) in [0,1] at the flow's size. Online only, before that frame is blended.
+        """
+        return self._forward.fetched(motion)
+
+    def blend(self, motion: Motion, layer: Tensor, seen: bool = True) -> Tensor:
+        """The layer to show, from the past; ``layer`` itself where there is nothing to continue.
+
+        ``seen``: whether the net made the layer. If not, the past is carried on, and there must be one;
+        ``layer`` then is the frame itself at the layer's size, of chroma anything.
+        """
+        if seen:
+            return self._forward.step(motion, layer)
+        shown = self._forward.carry(motion, layer)
+        if shown is None:
+            raise ValueError("there is no past to be carried on")
+        return shown
+
+    def blend_window(
+        self,
+        motions: Sequence[Motion],
+        layers: Sequence[Tensor],
+        count: int,
+        seen: Sequence[bool] | None = None,
+    ) -> list[Tensor]:
         """The layers to show of the first ``count`` frames: mean of the way there and the way back.
 
         The way there goes on from the last window. The way back begins with the last of the frames given:
-        those after the first ``count`` are its run-up. No repeats among them.
+        those after the first ``count`` are its run-up. No repeats among them. Of frames that the net has not
+        ``seen``, see :meth:`blend`, each place is taken rather from the way that knows it, and knows it from
+        nearer.
         """
-        there = [self.blend(motion, layer) for motion, layer in zip(motions, layers[:count], strict=False)]
+        seen = seen or [True] * len(layers)
         forward = self._forward
+        there: list[Tensor] = []
+        known: list[tuple[int, np.ndarray | None]] = []
+        for motion, layer, made in zip(motions[:count], layers, seen, strict=False):
+            there.append(self.blend(motion, layer, made))
+            known.append((forward.age, forward.sure))
         back = Recursion(forward.kind, forward.strength, forward.layer_scale)
-        ways = list(zip(turned(motions), layers, strict=True))
+        ways = list(zip(turned(motions), layers, seen, strict=True))
         for index in range(len(layers) - 1, -1, -1):
-            shown = back.step(*ways[index])
-            if index < count:
+            motion, layer, made = ways[index]
+            shown = back.step(motion, layer) if made else back.carry(motion, layer)
+            if index >= count or shown is None:
+                continue
+            if made:
                 there[index] = torch.lerp(there[index], shown, 0.5)
+            else:
+                share = _share(known[index], (back.age, back.sure))
+                there[index] = torch.lerp(there[index], shown, _enlarged(share, shown))
         return there
+
+
+def _share(there: tuple[int, np.ndarray | None], back: tuple[int, np.ndarray | None]) -> np.ndarray:
+    """How much the way back counts, of (age, sure) on both ways: (h,w) in [0,1]."""
+    (age, sure), (age_back, sure_back) = there, back
+    assert sure is not None and sure_back is not None
+    ahead, behind = (sure + _HARDLY) / age, (sure_back + _HARDLY) / age_back
+    return behind / (ahead + behind)

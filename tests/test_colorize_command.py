@@ -11,7 +11,9 @@ import torch
 from cli_kit import call, film, photo
 from PIL import Image
 
+from gantool.commands.options import at_time
 from gantool.errors import ExitCode
+from gantool.inference import Runner
 from gantool.models.ddcolor import DDColor
 from gantool.models.deoldify import DeOldifyDeep
 from gantool.models.eccv16 import ECCV16
@@ -141,3 +143,101 @@ def test_a_film_through_a_square_net(capfd, files, tmp_path):
     assert done.code == 0, done.err
     assert done.records[0]["frames"] == 4
     assert (probe(target).width, probe(target).height) == (48, 32)
+
+
+# ---- references by time
+
+
+@pytest.fixture
+def shots(tmp_path, monkeypatch):
+    """a.mp4, two scenes of a second each; orange.png, blue.png, and one that is called x@3.png."""
+    from fractions import Fraction
+
+    from moving_pictures import scene, view
+
+    from gantool.media.video import write_clip
+
+    monkeypatch.chdir(tmp_path)
+    pictures = [view(scene(1 if t < 25 else 9), 2 * t, 20) for t in range(50)]
+    write_clip(tmp_path / "a.mp4", pictures, Fraction(25), None, crf=12)
+    for name, rgb in (("orange", (200, 120, 60)), ("blue", (60, 120, 200)), ("x@3", (90, 200, 90))):
+        Image.new("RGB", (20, 20), rgb).save(f"{name}.png")
+    return tmp_path
+
+
+def blueness(path: Path) -> list[float]:
+    from gantool.media.video import read_frames
+
+    return [float(frame.rgb[..., 2].mean() - frame.rgb[..., 0].mean()) for frame in read_frames(path)]
+
+
+def test_each_scene_has_its_palette(capfd, files, shots):
+    words = ("a.mp4", "--model", files / "eccv16.pth", "--render-size", 32, "--threads", 1)
+    references = ("--reference", "orange.png", "--reference", "blue.png@0:01.6")
+    done = call(capfd, "colorize", *words, *references)
+    assert done.code == 0, done.err
+    blue = blueness(shots / "a.colorize.mp4")
+    assert max(blue[:25]) < -20 and min(blue[25:]) > 20
+    part = ("--start", 1.2, "--duration", 0.2, "-o", "part.mp4")
+    assert call(capfd, "colorize", *words, *references, *part).code == 0
+    assert min(blueness(shots / "part.mp4")) > 20
+    step = f"colorize --model {files / 'eccv16.pth'} --render-size 32 --reference blue.png@1.04"
+    assert call(capfd, "chain", "a.mp4", step, "-o", "chain.mp4", "--threads", 1).code == 0
+    blue = blueness(shots / "chain.mp4")
+    assert max(blue[:25]) < 20 < min(blue[25:])
+
+
+def test_a_file_whose_name_holds_an_at(capfd, files, shots):
+    words = ("a.mp4", "--model", files / "eccv16.pth", "--render-size", 32, "--duration", 0.1, "--threads", 1)
+    for reference in ("x@3.png", "x@3.png@0"):
+        assert call(capfd, "colorize", *words, "--reference", reference, "--overwrite").code == 0
+    source = photo(shots / "p.png")
+    assert (
+        call(capfd, "colorize", source, "--model", files / "eccv16.pth", "--reference", "x@3.png").code == 0
+    )
+    assert at_time("blue.png@1:30", "--reference") == ("blue.png", 90.0)
+    assert at_time("gone@home.png", "--reference") == ("gone@home.png", None)
+    assert at_time("a" * 300 + "@5", "--reference") == ("a" * 300, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["p.png", "--reference", "blue.png@0"], "a photo has no times"),
+        (["a.mp4", "--reference", "blue.png@soon"], "'soon' is not a time"),
+        (["a.mp4", "--reference", "blue.png@9"], "9 s is behind the end of the film (2.00 s)"),
+        (["a.mp4", "--reference", "blue.png", "--reference", "orange.png"], "two photos for the beginning"),
+        (["a.mp4", "--reference", "blue.png@1", "--reference", "x@3.png@0:01"], "two photos for 1 s"),
+    ],
+)
+def test_references_that_cannot_be(capfd, files, shots, words, said):
+    photo(shots / "p.png")
+    done = call(capfd, "colorize", *words, "--model", files / "eccv16.pth")
+    assert done.code == ExitCode.USAGE and said in done.err, done.err
+    assert not list(shots.glob("*colorize*"))
+
+
+# ---- frames that the net does not see
+
+
+def test_the_net_sees_every_nth_frame(capfd, files, shots, monkeypatch):
+    seen, predict = [], Runner.predict
+    monkeypatch.setattr(
+        Runner, "predict", lambda self, x, *more: (seen.append(len(x)), predict(self, x, *more))[1]
+    )
+    words = ("colorize", "a.mp4", "--model", files / "siggraph17.pth", "--render-size", 32, "--threads", 1)
+    for more, count in ((("--every", 5), 10), (("--every", 5, "--temporal", "bidirectional"), 10), ((), 50)):
+        seen.clear()
+        done = call(capfd, *words, *more, "--overwrite", "--json")
+        assert done.code == 0, done.err
+        assert sum(seen) == count and done.records[0]["frames"] == 50
+    done = call(capfd, *words, "--every", 5, "--preview")
+    assert done.code == 0 and "will take about" in done.err
+
+
+def test_frames_that_nothing_is_known_of_are_refused(capfd, files, shots):
+    done = call(
+        capfd, "colorize", "a.mp4", "--model", files / "eccv16.pth", "--every", 2, "--temporal", "off"
+    )
+    assert done.code == ExitCode.USAGE and "--every carries results along the motion" in done.err
+    assert call(capfd, "colorize", "a.mp4", "--every", 0).code == ExitCode.USAGE

@@ -504,3 +504,14 @@ def test_numbered_pictures(here, capfd):
     shutil.rmtree(FOLDER)
     assert call(capfd, *begun, "--segment", "1/1").code == 0 and call(capfd, "join", "out.mp4").code == 0
     assert len(decoded("out.mp4")) == 30 and probe("out.mp4").fps == 10
+
+
+def test_going_on_where_the_net_sees_some_frames_only(stopped, here, capfd):
+    assert call(capfd, *words("--every", 5, out="whole.mp4")).code == 0
+    assert call(capfd, *words(out="all.mp4")).code == 0
+    assert decoded("whole.mp4") != decoded("all.mp4")
+    stopped(2, "--every", 5)
+    done = call(capfd, *words("--every", 4, "--continue"))
+    assert done.code == ExitCode.USAGE and "--every was 5, now 4" in done.err
+    assert call(capfd, *words("--every", 5, "--continue")).code == 0
+    assert decoded("out.mp4") == decoded("whole.mp4")

@@ -212,3 +212,105 @@ def test_the_lattice_of_a_net_follows_the_camera():
     net = Pipeline("translate", "noted", noted, lambda x, y: y, CPU, blend="rgb", stride=4)
     made(Pass(Step(net, TemporalOptions(), 2), pytest.fail), still)
     assert asked == [(2, 3, 144, 192)]
+
+
+def content(kind, asked: list[int] | None = None) -> Pipeline:
+    """A net whose layer goes with what is seen, as a good net's does."""
+
+    def predict(x, context):
+        if asked is not None:
+            asked.extend(round(25 * time) for time in context.times)
+        if kind == "chroma":
+            soft = F.avg_pool2d(F.pad(x[:, :2], (4, 4, 4, 4), mode="replicate"), 9, stride=1)
+            return F.avg_pool2d(soft, 2) - 0.5
+        if kind == "detail":
+            large = F.interpolate(x, scale_factor=2, mode="bicubic")
+            return large + 0.3 * (large - F.avg_pool2d(F.pad(large, (1, 1, 1, 1), mode="replicate"), 3, 1))
+        return 1 - x
+
+    def finish(x, layer):
+        if kind == "chroma":
+            red, blue = F.interpolate(layer, size=x.shape[-2:], mode="bilinear").split(1, 1)
+            layer = torch.cat((x[:, :1] + red, x[:, 1:2], x[:, 2:] + blue), 1)
+        return layer.clamp(0, 1)
+
+    scale = 2 if kind == "detail" else 1
+    return Pipeline("t", "content", predict, finish, CPU, scale, blend=kind, layer_scale=scale)
+
+
+@pytest.mark.parametrize("mode", ["online", "bidirectional"])
+@pytest.mark.parametrize("kind", ["chroma", "detail", "rgb"])
+def test_a_net_that_sees_every_fourth_frame_gives_nearly_the_same(kind, mode):
+    frames, asked = film()[6:11] + film()[13:18], []
+    whole = made(Pass(Step(content(kind), TemporalOptions(mode)), pytest.fail), frames)
+    few = made(Pass(Step(content(kind, asked), TemporalOptions(mode, every=4)), pytest.fail), frames)
+    assert len(asked) <= 4 and asked[0] == 6
+    differences = [np.abs(a.astype(int) - b).mean() for a, b in zip(whole, few, strict=True)]
+    assert len(differences) == len(frames) and max(differences) < 4
+    source = frames[-1].rgb if kind != "detail" else frames[-1].rgb.repeat(2, 0).repeat(2, 1)
+    assert np.abs(few[-1].astype(int) - source).mean() > 2 * max(differences)
+
+
+@pytest.mark.parametrize("mode", ["online", "bidirectional"])
+def test_key_frames_come_where_motion_is_lost(mode):
+    asked: list[int] = []
+    step = Step(content("chroma", asked), TemporalOptions(mode, every=100))
+    results = made(Pass(step, pytest.fail), film())
+    assert asked == [0, 5, 6, 18]  # the flash and the frame after it, and the cut; no repeat
+    assert np.array_equal(results[12], results[11])
+    # Noise that is new in every frame: nothing can be carried on.
+    rng = np.random.default_rng(0)
+    noise = [Frame(rng.integers(0, 256, (72, 96, 3), dtype=np.uint8), t, t / 25) for t in range(4)]
+    asked.clear()
+    made(Pass(step, pytest.fail), noise)
+    assert asked == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("mode", ["online", "bidirectional"])
+def test_a_restored_pass_knows_when_the_net_was_last_asked(mode):
+    for kind in ("chroma", "detail"):
+        goes_on(film(), Step(content(kind), TemporalOptions(mode, every=4), batch_size=2))
+
+
+def test_what_comes_into_view_takes_the_colours_around_it():
+    """A bright square leaves its place on a ground that has its own colour."""
+    frames = []
+    ground = view(scene(1)) // 4
+    for t in range(3):
+        picture = ground.copy()
+        picture[40:100, 20 + 30 * t : 60 + 30 * t] = 240
+        frames.append(Frame(picture, t, t / 25))
+    whole = made(Pass(Step(content("chroma"), TemporalOptions()), pytest.fail), frames)
+    few = made(Pass(Step(content("chroma"), TemporalOptions(every=100)), pytest.fail), frames)
+    left = np.s_[50:90, 25:45]  # where it was at first
+    assert np.abs(whole[1][left].astype(int) - few[1][left]).mean() < 8
+
+
+def test_a_net_that_takes_it_is_told_what_was_shown_before():
+    told, plain = [], content("chroma")
+
+    def predict(x, context):
+        told.append((round(25 * context.times[0]), len(x), context.side.get("history")))
+        return plain.predict(x, context)
+
+    frames = [frame for frame in film()[6:18] if frame.pts not in (12, 14)]
+    for options, takes in ((TemporalOptions(every=4), True), (TemporalOptions(), False)):
+        told.clear()
+        net = replace(plain, predict=predict, takes_history=True)
+        results = made(Pass(Step(net, options, batch_size=4), pytest.fail), frames)
+        assert len(results) == len(frames)
+        assert [history is not None for _, _, history in told] == [takes and t > 6 for t, _, _ in told]
+    told.clear()
+    one = Pass(
+        Step(replace(plain, predict=predict, takes_history=True), TemporalOptions(every=4)), pytest.fail
+    )
+    results = made(one, frames)
+    assert [size for _, size, _ in told] == [1] * len(told) and len(told) >= 2
+    time, _, (history, trust) = told[1]
+    # It is what the frame before showed, brought along the pan.
+    red = torch.from_numpy(results[time - 7][..., 0].astype(np.float32) / 255)
+    gray = torch.from_numpy(frames[time - 7].rgb[..., 0].astype(np.float32) / 255)
+    shown = F.avg_pool2d((red - gray)[None], 2)[0]
+    assert history.shape == (2, 72, 96) and trust.mean() > 0.8
+    assert (history[0, 8:-8, 8:-8] - shown.roll(-1, 1)[8:-8, 8:-8]).abs().mean() < 0.02
+    goes_on(film(), Step(net, TemporalOptions(every=4)))

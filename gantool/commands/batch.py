@@ -31,6 +31,7 @@ def run(request: Request, console: Console) -> None:
     check_plan(plan, console)
     comparing.check(plan.jobs, request.files, preview=request.video.preview)
     long_film.check(plan.jobs, request.video)
+    request.check(plan.jobs)
     if not plan.jobs and not request.files.dry_run:
         return
     _try_encoders(plan, request)

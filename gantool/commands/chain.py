@@ -34,7 +34,7 @@ EXAMPLES = examples(
 )
 
 # Options of which a step may have its own; all others say how files are read and written, once for all.
-_OF_A_STEP = {"temporal", "temporal_strength", "flow", "precision"}
+_OF_A_STEP = {"temporal", "temporal_strength", "flow", "every", "precision"}
 
 Words = typer.Argument(
     metavar="INPUT STEP...",
@@ -68,7 +68,7 @@ def command(
 
     Each step is a command with its options in quotes ('upscale --scale 2'), or the name of a model from
     `gantool models`, such as restore. The result is that of the commands run one after the other through
-    lossless files. --temporal, --flow and --precision hold for all steps that do not have their own.
+    lossless files. --temporal, --flow, --every and --precision hold for all steps that do not have their own.
     """
     console: Console = ctx.obj
     words = list(files.inputs or ())

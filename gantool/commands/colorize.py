@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ from gantool.commands.options import (
     Output,
     Quality,
     Video,
+    at_time,
     examples,
     option,
     panels,
@@ -57,8 +60,13 @@ def command(
         float, option("Quality", "--saturation", metavar="X", min=0.0, help="Factor on all colours.")
     ] = 1.0,
     reference: Annotated[
-        Path | None,
-        option("Quality", "--reference", metavar="PHOTO", help="Give the result the palette of this photo."),
+        list[str] | None,
+        option(
+            "Quality",
+            "--reference",
+            metavar="PHOTO[@TIME]",
+            help="Give the result the palette of this photo; in films, PHOTO@TIME from the scene at TIME on.",
+        ),
     ] = None,
     hints: Annotated[
         Path | None,
@@ -80,7 +88,8 @@ def command(
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
     places = _hints(hints, files, model.model)
-    palette = _palette(reference)
+    photos = _photos(reference or ())
+    palettes = _palettes(photos)
 
     def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
         from gantool.pipelines import colorize
@@ -93,10 +102,23 @@ def command(
             render_size=render_size,
             saturation=saturation,
             hints=places,
-            reference=palette,
+            reference=palettes,
         )
 
-    return Request("colorize", files, model, quality, video, hardware, batch, marks, build, to_srgb=True)
+    return Request(
+        "colorize",
+        files,
+        model,
+        quality,
+        video,
+        hardware,
+        batch,
+        marks,
+        build,
+        to_srgb=True,
+        options={"reference": [(path, time) for time, path in photos.items()]},
+        moments=tuple(time for time in photos if time is not None),
+    )
 
 
 def _hints(path: Path | None, files: Files, model: str) -> tuple[Hint, ...]:
@@ -117,10 +139,23 @@ def _hints(path: Path | None, files: Files, model: str) -> tuple[Hint, ...]:
     return read_hints(path)
 
 
-def _palette(photo: Path | None) -> Palette | None:
+def _photos(given: Sequence[str]) -> dict[float | None, Path]:
+    """What --reference names, by time; None for a photo that holds from the film's beginning on."""
+    photos: dict[float | None, Path] = {}
+    for text in given:
+        path, time = at_time(text, "--reference")
+        if time in photos:
+            when = "the beginning" if time is None else f"{time:g} s"
+            what = f"--reference names two photos for {when}: {photos[time].name} and {Path(path).name}"
+            raise UsageError(what, remedy="Give PHOTO@TIME, with a time for each")
+        photos[time] = Path(path)
+    return photos
+
+
+def _palettes(photos: Mapping[float | None, Path]) -> dict[float, Palette]:
     """The colours of --reference, refused before a model is loaded where there are none."""
-    if photo is None:
-        return None
+    if not photos:
+        return {}
     from gantool.pipelines.colorize import palette_of_photo
 
-    return palette_of_photo(photo)
+    return {-math.inf if time is None else time: palette_of_photo(path) for time, path in photos.items()}

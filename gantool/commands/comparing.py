@@ -80,9 +80,6 @@ def comparing(
     def both(job: Job) -> Record:
         record = work(job)
         assert job.source is not None and job.target is not None  # check() has seen to it
-        made = is_numbered(job.target) or job.target.exists()
-        if not made:  # a share of a film that others go on with
-            return record
         place, mark = place_of(job.target), _mark(record) if metadata else None
         with console.task(f"compare {job.target.name}", record.get("frames"), unit="frame") as progress:
             if job.kind == "image":

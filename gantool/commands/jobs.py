@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,14 +107,15 @@ class Runner:
         from gantool.segments import Film
 
         start, duration = self._span(info)
+        get_steps = partial(self._steps, info)
         try_encoder(_named(job), self._request.video, info)
         if job.source is not None and job.target is not None:
             film = Film(info, job.target, self._writer(), start, duration, self._request.video.keep_partial)
             if long_film.wanted(film, self._request.video):
-                words = (self._request, self._sessions, self._console, self._steps, self._warner(job))
+                words = (self._request, self._sessions, self._console, get_steps, self._warner(job))
                 with folder_of(job.target):
                     return long_film.LongFilm(film, *words).run(_label(job))
-        steps = self._steps()
+        steps = get_steps()
         with self._console.task(_label(job)) as progress, self._place(job) as (temporary, writer):
             report = engine.run_video(
                 info,
@@ -141,7 +144,7 @@ class Runner:
         from gantool.preview import preview
 
         start, duration = self._span(info)
-        (step,) = self._steps()
+        (step,) = self._steps(info)
         with self._console.task(f"preview {_label(job)}"):
             made = preview(
                 info,
@@ -191,7 +194,8 @@ class Runner:
             sink.close()
             return
         overwrite = self._request.files.overwrite
-        with folder_of(job.target), place(job.target, overwrite=overwrite) as temporary:
+        warn = self._warner(job)
+        with folder_of(job.target), place(job.target, overwrite=overwrite, warn=warn) as temporary:
             yield temporary, {"quality": self._request.quality.quality}
 
     def _span(self, info: VideoInfo) -> tuple[float, float | None]:
@@ -206,9 +210,22 @@ class Runner:
             raise UsageError(what, info.path, "Give an earlier one")
         return start, duration
 
-    def _steps(self) -> list[engine.Step]:
-        """What is done to every frame; fetches and loads models on the first call."""
-        return [_step(session) for session in self._sessions]
+    def _steps(self, info: VideoInfo | None = None) -> list[engine.Step]:
+        """What is done to a picture, or to a film's frames; fetches and loads models on the first call."""
+        steps = [_step(session) for session in self._sessions]
+        if info is None:
+            return steps
+        pairs = zip(steps, self._sessions, strict=True)
+        return [replace(step, moment=self._moment(session.request, info)) for step, session in pairs]
+
+    def _moment(self, request: Request, info: VideoInfo) -> Callable[[float], float]:
+        """What the pipeline is told of times, so that what was given by its time begins with its scene."""
+        if not request.moments:
+            return float
+        from gantool.scenes import moments
+
+        with self._console.task("look for scenes"):
+            return moments(info, request.moments, self._console.check)
 
     def _writer(self) -> dict[str, Any]:
         """Options of ``VideoWriter``."""
@@ -269,11 +286,14 @@ def _step(session: Session) -> engine.Step:
     from gantool.temporal import TemporalOptions
 
     request, options = session.request, session.request.video
-    temporal, mode = None, options.temporal or request.temporal
-    if mode != "off":
-        temporal = TemporalOptions(mode=mode, strength=options.temporal_strength, flow=session.flow())
+    temporal, pipeline = None, session.pipeline()
+    if options.every > 1 and pipeline.blend is None:
+        what = f"{request.task} makes every frame by itself; nothing can be carried to the next"
+        raise UsageError(what, remedy="Leave out --every")
+    if request.mode != "off":
+        temporal = TemporalOptions(request.mode, options.temporal_strength, session.flow(), options.every)
     size = request.batch.batch_size or request.batch_size
-    return engine.Step(session.pipeline(), temporal, size, request.quality.strength)
+    return engine.Step(pipeline, temporal, size, request.quality.strength)
 
 
 @contextlib.contextmanager

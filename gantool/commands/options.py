@@ -163,6 +163,16 @@ class Video:
             "vectors tell.",
         ),
     ] = "farneback"
+    every: Annotated[
+        int,
+        _video(
+            "--every",
+            metavar="N",
+            min=1,
+            help="Let the net see every Nth frame only, and those that motion does not explain; others are "
+            "carried along.",
+        ),
+    ] = 1
     start: Annotated[
         str | None, _video("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.")
     ] = None

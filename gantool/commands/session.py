@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from gantool.commands.options import Batch, Files, Hardware, Marks, Model, Quality, Video
 from gantool.console import Console
-from gantool.errors import DeviceError, GantoolError, OutputError
+from gantool.errors import DeviceError, GantoolError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gantool.motion import Flow
     from gantool.ops import flow as optical
     from gantool.pipelines import Pipeline
+    from gantool.plan import Job
     from gantool.selection import Choice
 
 
@@ -29,8 +30,9 @@ class Request:
     ``--model auto`` chooses among upscalers. ``temporal``, ``batch_size``: the command's own defaults.
     ``to_srgb``: pictures are brought to sRGB first, because the task makes colours of its own.
     ``steps``: what is done one after the other instead, each a request of its own whose files do not count.
-    ``options``: all of the call, by their parameters' names, filled in by ``options.panels``; by them an
-    unfinished film is known again.
+    ``options``: all of the call, by their parameters' names, filled in by ``options.panels`` but for those
+    that are there; by them an unfinished film is known again.
+    ``moments``: seconds of films at which something begins that was given by its time.
     ``between``: the two models of ``--interpolate`` instead of ``model``, and ``mix`` how near to the second.
     """
 
@@ -51,6 +53,27 @@ class Request:
     mix: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[Request, ...] = ()
+    moments: tuple[float, ...] = ()
+
+    @property
+    def mode(self) -> Literal["off", "online", "bidirectional"]:
+        """How films are kept steady; frames that the net does not see need that."""
+        mode = self.video.temporal or self.temporal
+        return "online" if mode == "off" and self.video.every > 1 else mode
+
+    def check(self, jobs: Iterable[Job]) -> None:
+        """Refuse before any work what cannot be. Raises UsageError."""
+        if self.video.segment is not None and self.files.compare != "off":
+            what = "--compare contradicts --segment, which makes no film yet"
+            raise UsageError(what, remedy="Leave one of them out")
+        for step in self.steps or (self,):
+            if step.video.every > 1 and step.video.temporal == "off":
+                what = "--every carries results along the motion, --temporal off does not follow it"
+                raise UsageError(what, remedy="Leave out one of them")
+            photo = next((job for job in jobs if job.kind == "image"), None)
+            if step.moments and photo is not None:
+                what = "a photo has no times, @TIME is for films"
+                raise UsageError(what, photo.source, "Leave out the @ and the time behind it")
 
 
 class Session:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from gantool.errors import EncoderError, InputError, OutputError
+from gantool.errors import EncoderError, GantoolError, InputError, OutputError
 from gantool.media.decode import Frame
 from gantool.media.files import atomic, output_error
 from gantool.media.image import Picture, read_picture, write_picture
@@ -172,11 +172,12 @@ class PictureWriter:
 
 
 @contextlib.contextmanager
-def place(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def place(target: Path, *, overwrite: bool, warn: Callable[[str], None] | None = None) -> Iterator[Path]:
     """Yield what to write instead of ``target``; when the body ends well, it gets that name.
 
     A file is written beside its target, see :func:`gantool.media.files.atomic`. Numbered pictures are written
-    into a hidden folder beside them and moved together at the end. Raises OutputError as ``atomic`` does.
+    into a hidden folder beside them and moved together at the end; those of other numbers, which may be parts
+    of the same film, stay, and ``warn`` is told. Raises OutputError as ``atomic`` does.
     """
     if not is_numbered(target):
         with atomic(target, overwrite=overwrite) as temporary:
@@ -188,20 +189,31 @@ def place(target: Path, *, overwrite: bool) -> Iterator[Path]:
             folder.mkdir()
         except OSError as error:
             raise output_error(error, target) from error
-        yield folder / target.name
-        _move(folder / target.name, target, overwrite)
+        try:
+            yield folder / target.name
+        except GantoolError as error:
+            if error.file is not None and Path(error.file).parent == folder:
+                error.file = str(target)
+            raise
+        others = _move(folder / target.name, target, overwrite)
+        if others and warn is not None:
+            first, last = nth(target, others[0]).name, nth(target, others[-1]).name
+            which = first if len(others) == 1 else f"{first} to {last}"
+            warn(f"pictures of before stay: {which}; remove them if they are of another film")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _move(made: Path, target: Path, overwrite: bool) -> None:
-    """Give pictures their names, once they are on the disk; none of another's without ``overwrite``."""
-    there = set(numbers(target))
-    if there and not overwrite:
-        remedy = "Use --overwrite to replace them, or --skip-existing to keep them"
-        raise OutputError("the output exists", target, remedy)
+def _move(made: Path, target: Path, overwrite: bool) -> list[int]:
+    """Give pictures their names, once they are on the disk; none of another's without ``overwrite``.
+
+    Returns the numbers of other pictures that are there.
+    """
     try:
-        known = numbers(made)
+        there, known = set(numbers(target)), numbers(made)
+        if there and not overwrite:
+            remedy = "Use --overwrite to replace them, or --skip-existing to keep them"
+            raise OutputError("the output exists", target, remedy)
         for number in known:
             descriptor = os.open(nth(made, number), os.O_RDONLY)
             try:
@@ -212,3 +224,4 @@ def _move(made: Path, target: Path, overwrite: bool) -> None:
             nth(made, number).replace(nth(target, number))
     except OSError as error:
         raise output_error(error, target) from error
+    return sorted(there.difference(known))

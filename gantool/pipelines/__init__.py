@@ -25,7 +25,9 @@ class Context:
     """What a pipeline may want to know beside the pixels; most ignore it.
 
     ``times``: presentation time of each picture of the batch in seconds, or empty for a still image.
-    ``side``: side inputs by name (hints, masks, label maps), as the pipeline's module documents.
+    ``side``: side inputs by name, as the pipeline's module documents. "history", for one that takes it: what
+    was shown of the frame before, a layer (C,h,w) brought along the motion, and how far to trust it, an
+    array (h',w') in [0,1].
     """
 
     times: tuple[float, ...] = ()
@@ -46,6 +48,8 @@ class Pipeline:
     ``layer_scale``: layer side / input side, where the layer is larger than the input.
     ``stride``: period in px of the lattice on which the net works, where its pictures show it: the layer is a
     picture of the input's size, and comes out alike only when the input moves by whole strides. 1: none.
+    ``takes_history``: of films of which the net does not see every frame, it wants to know what was shown
+    before; it is then given one picture at a time.
     ``gray_output_for_gray``: a grey input gives a grey file (upscale) rather than a colour one (colorize).
     """
 
@@ -59,6 +63,7 @@ class Pipeline:
     blend: Literal["chroma", "detail", "rgb"] | None = None
     layer_scale: int = 1
     stride: int = 1
+    takes_history: bool = False
     gray_output_for_gray: bool = False
 
     def __call__(self, x: Tensor, context: Context | None = None) -> Tensor:

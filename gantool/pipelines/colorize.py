@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
@@ -17,11 +19,15 @@ from gantool.ops.palette import Palette, palette_of, with_palette
 from gantool.ops.resize import resize, to_tensor
 from gantool.pipelines import Context, Pipeline
 
+Photo = str | Path | np.ndarray | Palette
+
 _LONGEST = (
     4.0  # a wider picture is shown to the net as if it were 4:1; more context would not fit its training
 )
 _COLORLESS = 3.0  # Lab units: below it, a and b are rounding
 _HINT_RADIUS = 3.0  # px of what the net sees: it was trained with patches of up to 9 px
+_HINT_STEP = 16  # px from one place to the next at which the past is hinted at
+_HINT_TRUST = 0.9
 
 
 def build(
@@ -33,7 +39,7 @@ def build(
     render_size: int | None = None,
     saturation: float = 1.0,
     hints: str | Path | Sequence[Hint] = (),
-    reference: str | Path | np.ndarray | Palette | None = None,
+    reference: Photo | Mapping[float, Photo] | None = None,
 ) -> Pipeline:
     """The colorize pipeline: its layer is ab (N,2,h,w) in Lab units at render size.
 
@@ -50,6 +56,8 @@ def build(
         saturation: factor on a and b, 0 or more.
         hints: colours of places, or the file that :func:`gantool.hints.read_hints` reads.
         reference: a photo whose colours are to be used, as :func:`palette_of_photo` takes it, or its palette.
+            Or several by the second of a film from which on each holds, until that of the next; of still
+            pictures, that of second 0 holds.
 
     Raises:
         UsageError: a render size that does not suit the net, or hints for a net that takes none.
@@ -61,9 +69,7 @@ def build(
     places = read_hints(hints) if isinstance(hints, str | Path) else tuple(hints)
     if places and not getattr(net, "takes_hints", False):
         raise no_hints(row.name)
-    if reference is not None and not isinstance(reference, Palette):
-        reference = palette_of_photo(reference)
-    palette = reference
+    palettes = _palettes(reference)
 
     def predict(x: Tensor, context: Context) -> Tensor:
         short = size(bool(context.times))
@@ -72,20 +78,27 @@ def build(
         )
         small = resize(x, height, width, getattr(net, "shrink", "bilinear")).clamp(0, 1)
         shown = _shown(small, getattr(net, "shows", "luma" if row.color == "gray" else "lightness")).to(dtype)
+        hinted = None
+        if "history" in context.side and saturation > 0:
+            history, trust = context.side["history"]
+            hinted = _history_planes(history / saturation, trust, shown)
         if places:
-            answer = net(shown, _hint_planes(places, x.shape[-2:], shown)).float()
-        else:
-            answer = net(shown).float()
+            hinted = _hint_planes(places, x.shape[-2:], shown, hinted)
+        answer = (net(shown) if hinted is None else net(shown, hinted)).float()
         ab = rgb_to_lab(answer)[:, 1:] if getattr(net, "gives", "ab") == "rgb" else answer
-        if palette is not None:
-            ab = with_palette(ab, palette)
+        if palettes:
+            times = context.times or (0.0,) * len(ab)
+            ab = torch.stack([_recolored(*both, palettes) for both in zip(ab, times, strict=True)])
         return ab * saturation
 
     def finish(x: Tensor, layer: Tensor) -> Tensor:
         ab = resize(layer, x.shape[-2], x.shape[-1], "bilinear")
         return join_lab(lightness(x), ab)
 
-    return Pipeline("colorize", row.name, predict, finish, device, blend="chroma")
+    takes_history = bool(getattr(net, "takes_hints", False))
+    return Pipeline(
+        "colorize", row.name, predict, finish, device, blend="chroma", takes_history=takes_history
+    )
 
 
 def render_shape(height: int, width: int, short: int, multiple: int) -> tuple[int, int]:
@@ -126,15 +139,17 @@ def _shown(small: Tensor, shows: str) -> Tensor:
     return light / 100
 
 
-def _hint_planes(hints: Sequence[Hint], source: Sequence[int], shown: Tensor) -> Tensor:
-    """Hints as (N,3,h,w): a, b and where they hold. Later hints lie over earlier ones.
+def _hint_planes(
+    hints: Sequence[Hint], source: Sequence[int], shown: Tensor, below: Tensor | None = None
+) -> Tensor:
+    """Hints as (N,3,h,w): a, b and where they hold. Later hints lie over earlier ones, all over ``below``.
 
-    ``source``: height and width of the picture that the hints' pixels count.
+    ``source``: height and width of the picture that the hints' pixels count. ``below``: (1,3,h,w).
     """
     tall, wide = source
     height, width = shown.shape[-2:]
     down, across = height / tall, width / wide
-    planes = shown.new_zeros((3, height, width))
+    planes = shown.new_zeros((3, height, width)) if below is None else below[0].clone()
     y = torch.arange(height, device=shown.device)[:, None] + 0.5
     x = torch.arange(width, device=shown.device)[None] + 0.5
     for hint in hints:
@@ -150,6 +165,35 @@ def _hint_planes(hints: Sequence[Hint], source: Sequence[int], shown: Tensor) ->
         for plane, value in zip(planes, (a, b, 1.0), strict=True):
             plane.masked_fill_(inside, value)
     return planes.expand(len(shown), -1, -1, -1)
+
+
+def _history_planes(history: Tensor, trust: np.ndarray, shown: Tensor) -> Tensor:
+    """What was shown before, ab (2,h,w), as hints (1,3,h,w): single px on a grid, where it can be trusted."""
+    tall, wide = shown.shape[-2:]
+    ab = resize(history[None], tall, wide, "bilinear").to(shown.dtype)
+    known = torch.from_numpy(trust)[None, None].to(shown.device)
+    known = F.interpolate(known, size=(tall, wide), mode="bilinear")
+    holds = torch.zeros_like(ab[:, :1])
+    grid = slice(_HINT_STEP // 2, None, _HINT_STEP)
+    holds[..., grid, grid] = (known[..., grid, grid] > _HINT_TRUST).to(holds.dtype)
+    return torch.cat((ab * holds, holds), 1)
+
+
+def _palettes(reference: Photo | Mapping[float, Photo] | None) -> dict[float, Palette]:
+    """The palettes by the time from which on they hold."""
+    if reference is None:
+        return {}
+    photos = reference if isinstance(reference, Mapping) else {-math.inf: reference}
+    return {
+        time: photo if isinstance(photo, Palette) else palette_of_photo(photo)
+        for time, photo in photos.items()
+    }
+
+
+def _recolored(ab: Tensor, time: float, palettes: Mapping[float, Palette]) -> Tensor:
+    """(2,h,w) with the palette that holds at a time, if there is one."""
+    since = max((start for start in palettes if start <= time), default=None)
+    return ab if since is None else with_palette(ab[None], palettes[since])[0]
 
 
 def palette_of_photo(photo: str | Path | np.ndarray) -> Palette:

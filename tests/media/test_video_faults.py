@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -262,6 +263,7 @@ def test_repeated_timestamps_are_spread(tmp_path: Path) -> None:
 MEMORY = """
 import resource, sys
 from pathlib import Path
+from typing import ClassVar
 from gantool.media.video import VideoWriter, probe, read_frames
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 info = probe(source)
@@ -294,3 +296,38 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
     assert peaks[1] < peaks[0] * 1.1
+
+
+def test_more_frames_than_promised_are_all_there(plain: Path) -> None:
+    info = replace(probe(plain), frames_hint=10, duration=0.4)
+    assert len(list(read_frames(plain, info, warn=pytest.fail))) == 50
+
+
+def test_a_stream_without_times_has_an_even_rhythm(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.h264"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", *X264, "-f", "h264", raw)
+    frames = list(read_frames(raw))
+    assert len(frames) == 25
+    assert np.diff([frame.time for frame in frames]) == pytest.approx([0.04] * 24, abs=1e-6)
+
+
+def test_dolby_vision_without_a_standard_base_is_refused(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in: the first frame bears what FFmpeg takes from such a stream."""
+    from gantool.media import probe as probing
+
+    class Frame:
+        side_data: ClassVar = {"DOVI_RPU_BUFFER": b"\x01"}
+
+        def __init__(self, frame: object) -> None:
+            self.frame = frame
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.frame, name)
+
+    first = probing._first_frame
+    monkeypatch.setattr(probing, "_first_frame", lambda *words: Frame(first(*words)))
+    assert "coded in a way that gantool does not know" in refused(plain)
+    with pytest.raises(InputError):
+        probe(plain, tonemap=True)

@@ -216,3 +216,45 @@ def test_a_gray_reference_is_refused(tmp_path):
     Image.new("L", (9, 9), 100).save(tmp_path / "gray.png")
     with pytest.raises(InputError, match=r"holds no colours \(.*gray.png\)"):
         build(Noisy(), ROW, device=CPU, reference=tmp_path / "gray.png")
+
+
+class Hinted(nn.Module):
+    """Remembers its hints, and answers with grey."""
+
+    takes_hints = True
+
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        self.hints = hints
+        return torch.zeros(len(gray), 2, *gray.shape[-2:])
+
+
+def test_the_past_is_hinted_at_where_it_can_be_trusted():
+    net, x = Hinted(), torch.rand(1, 3, 64, 96)
+    hint = Hint(0, 0, (1.0, 0.0, 0.0), radius=2)
+    pipeline = build(net, ROW, device=CPU, render_size=64, saturation=2.0, hints=[hint])
+    assert pipeline.takes_history and not build(Constant(0, 0), ROW, device=CPU).takes_history
+    history = torch.stack((torch.full((64, 96), 30.0), torch.full((64, 96), -10.0)))
+    trust = np.ones((32, 48), np.float32)
+    trust[:, 24:] = 0.5
+    pipeline.predict(x, Context((0.0,), {"history": (history, trust)}))
+    a, b, holds = net.hints[0]
+    assert (a[8, 8], b[8, 8], holds[8, 8]) == (15, -5, 1)  # as they were before the saturation
+    assert holds[:, 52:].sum() == 0 and holds[:, 5:44].sum() == 4 * 3
+    assert holds[0, 0] == 1 and a[0, 0] > 50  # what the user says, too
+    assert (a[holds == 0] == 0).all()
+
+
+def test_palettes_hold_from_their_time_on():
+    palettes = {-np.inf: color(200, 120, 60), 2.0: color(60, 120, 200), 5.0: color(90, 200, 90)}
+    pipeline = build(Constant(0, 0), ROW, device=CPU, reference=palettes)
+    x = torch.rand(5, 1, 32, 32, generator=torch.Generator().manual_seed(0)).expand(5, 3, 32, 32)
+    ab = pipeline.predict(x, Context((0.0, 1.99, 2.0, 4.9, 60.0))).mean((2, 3))
+    assert [bool(b > 0) for _, b in ab[:4]] == [True, True, False, False] and ab[4, 0] < -20
+    assert torch.equal(ab[0], ab[1]) and torch.equal(ab[2], ab[3])
+    assert torch.equal(pipeline.predict(x[:1], Context()).mean((2, 3))[0], ab[0])
+    later = build(Constant(7, 0), ROW, device=CPU, reference={2.0: color(60, 120, 200)})
+    assert (later.predict(x[:1], Context((1.0,)))[:, 0] == 7).all()
+
+
+def color(*rgb: int) -> np.ndarray:
+    return np.full((8, 8, 3), rgb, np.uint8)
