@@ -15,7 +15,8 @@ PARTS = ("left eye", "right eye", "nose", "mouth")
 
 # A frontal face in the crop, and the boxes (left, top, width, height) of its parts, in the order of PARTS.
 # With 68 points the parts are known better, so that boxes may be tighter; their sides are multiples of 8.
-TEMPLATE = np.array([[43.6, 41.0], [86.4, 41.0], [64.1, 64.8], [47.6, 88.9], [82.6, 89.1]])
+# TP-GAN's program counts pixels from 1; here the first one is 0.
+TEMPLATE = np.array([[42.6, 40.0], [85.4, 40.0], [63.1, 63.8], [46.6, 87.9], [81.6, 88.1]])
 BOXES: dict[int, tuple[tuple[int, int, int, int], ...]] = {
     5: ((23, 20, 40, 40), (65, 20, 40, 40), (43, 48, 40, 32), (40, 72, 48, 32)),
     68: ((27, 28, 32, 24), (69, 28, 32, 24), (48, 36, 32, 40), (40, 76, 48, 24)),
@@ -66,16 +67,6 @@ def mirrored(points: np.ndarray, side: int = SIDE) -> np.ndarray:
     points = np.asarray(points, np.float64)
     order = {5: _MIRROR_5, 68: _MIRROR_68}[len(points)]
     return np.column_stack([side - 1 - points[order, 0], points[order, 1]])
-
-
-def yaw_of(points: np.ndarray) -> float:
-    """How far a face is turned, degrees, from its five points; positive where the nose points to the right.
-
-    Told by how far the nose is from the middle of the eyes, which is good to some ten degrees.
-    """
-    aligned = moved(points, to_template(points))
-    off = (aligned[2, 0] - aligned[:2, 0].mean()) / EYES_TO_MOUTH
-    return float(np.degrees(np.arcsin(np.clip(off / _NOSE_REACH, -1, 1))))
 
 
 def corners(points: np.ndarray, landmarks: int = 0) -> np.ndarray:

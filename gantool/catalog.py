@@ -21,7 +21,8 @@ from gantool.errors import GantoolError, UsageError, WeightsError
 Source = Literal["hub", "https", "builtin", "file"]
 
 TASKS = ("colorize", "frontalize", "translate", "upscale", "style", "percept", "face", "flow")
-COMMANDS = ("colorize", "translate", "upscale", "style")  # the tasks that have a command of that name
+# The tasks that have a command of that name.
+COMMANDS = ("colorize", "frontalize", "translate", "upscale", "style")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}")
 _ARCH = re.compile(r"[a-z0-9_]+\.[A-Za-z0-9_]+")

@@ -23,12 +23,21 @@ from gantool.media.image import Picture
 from gantool.media.video import Frame, VideoInfo, is_deep, open_writer, read_frames
 from gantool.ops.flow import fill
 from gantool.ops.resize import resize, to_tensor
-from gantool.passes import Pass, Step
+from gantool.passes import Passing, Step, Work
 from gantool.pipelines import Pipeline
 from gantool.preview import expected_frames, preview
 from gantool.stages import Relay
 
-__all__ = ["Progress", "Step", "VideoReport", "expected_frames", "preview", "run_picture", "run_video"]
+__all__ = [
+    "Progress",
+    "Step",
+    "VideoReport",
+    "Work",
+    "expected_frames",
+    "preview",
+    "run_picture",
+    "run_video",
+]
 
 
 class Progress(Protocol):
@@ -68,7 +77,7 @@ def run_picture(picture: Picture, pipeline: Pipeline, *, strength: float = 1.0) 
         return replace(picture)
     gray = picture.gray and (pipeline.gray_output_for_gray or strength == 0)
     with torch.inference_mode():
-        x = runner.load(_opaque(picture)[None])
+        x = runner.load(opaque(picture)[None])
         y = runner.base(x) if strength == 0 else runner.finish(x, runner.predict(x))
         if gray:
             luma = torch.tensor((0.299, 0.587, 0.114), device=y.device).view(1, 3, 1, 1)
@@ -81,7 +90,7 @@ def run_picture(picture: Picture, pipeline: Pipeline, *, strength: float = 1.0) 
     return replace(picture, rgb=rgb, alpha=alpha, gray=gray)
 
 
-def _opaque(picture: Picture) -> np.ndarray:
+def opaque(picture: Picture) -> np.ndarray:
     """rgb with the colours under alpha 0 taken from the visible surroundings, weighted by their alpha."""
     if picture.alpha is None or picture.alpha.all() or not picture.alpha.any():
         return picture.rgb
@@ -92,17 +101,17 @@ def _opaque(picture: Picture) -> np.ndarray:
     return np.where(hidden, np.rint(spread).clip(0, peak).astype(picture.rgb.dtype), picture.rgb)
 
 
-def output_size(steps: Iterable[Step], height: int, width: int) -> tuple[int, int]:
+def output_size(steps: Iterable[Work], height: int, width: int) -> tuple[int, int]:
     """(height, width) of what steps make of a picture of that size."""
     for step in steps:
-        height, width = step.pipeline.output_size(height, width)
+        height, width = step.output_size(height, width)
     return height, width
 
 
 def run_video(
     info: VideoInfo,
     target: Path,
-    steps: Sequence[Step],
+    steps: Sequence[Work],
     *,
     writer: dict[str, Any] | None = None,
     start: float = 0.0,
@@ -145,7 +154,7 @@ def run_video(
     if progress is not None:
         progress.total(expected_frames(info, start, duration))
     deep = is_deep(target, info, **(writer or {}))
-    passes = [Pass(step, note) for step in steps]
+    passes = [step.begin(note) for step in steps]
     height, width = output_size(steps, info.height, info.width)
 
     def write(frames: Iterator[Frame]) -> None:
@@ -178,10 +187,10 @@ def run_video(
     return VideoReport(count, time.perf_counter() - began, stages, tuple(warnings))
 
 
-def through(relay: Relay, frames: Iterator[Frame], passes: Sequence[Pass]) -> Iterator[Frame]:
+def through(relay: Relay, frames: Iterator[Frame], passes: Sequence[Passing]) -> Iterator[Frame]:
     """Frames as several passes make them, each in the threads it needs but for the last one's net."""
     for each in passes:
-        followed = relay.source("flow", partial(each.follow, frames), lambda one: frame_bytes(one.frame))
+        followed = relay.source(each.stage, partial(each.follow, frames), lambda one: frame_bytes(one.frame))
         frames = each.results(followed)
         if each is not passes[-1]:
             frames = relay.source("net", partial(iter, frames), frame_bytes)

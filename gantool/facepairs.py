@@ -9,6 +9,7 @@ import numpy as np
 
 from gantool import alignment, data, heads, people
 from gantool.errors import InputError
+from gantool.faces import yaw_of
 from gantool.people import Pose
 
 NEEDS = "Give folders of people, the .npz file of a morphable head (one made from ICT-FaceKit, say), or both"
@@ -84,7 +85,7 @@ class FacePairs:
         else:
             side, front, marks, own = item
             person = int(own)
-            yaw = alignment.yaw_of(marks) if len(marks) else float(rng.choice([-90.0, 90.0]))
+            yaw = yaw_of(marks) if len(marks) else float(rng.choice([-90.0, 90.0]))
         if yaw < -_FRONTAL or (yaw <= _FRONTAL and rng.random() < 0.5):
             side, front, marks = _mirrored(side, front, marks)
         if self.wanted.spoil:
@@ -109,7 +110,7 @@ class FacePairs:
                 if item is None:
                     continue
                 side, front, marks, _ = item
-                yaw = alignment.yaw_of(marks) if len(marks) else float("nan")
+                yaw = yaw_of(marks) if len(marks) else float("nan")
                 if yaw < 0:
                     side, front, marks = _mirrored(side, front, marks)
                 found.append((*self._arrays(side, front, marks), np.array(abs(yaw))))

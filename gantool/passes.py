@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -38,6 +38,41 @@ class Step:
     batch_size: int = 1
     strength: float = 1.0
     moment: Callable[[float], float] = float
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of what becomes of a frame of that size."""
+        return self.pipeline.output_size(height, width)
+
+    def begin(self, warn: Callable[[str], None], part: Callable[[Frame], int] | None = None) -> Pass:
+        """The step at work on one film."""
+        return Pass(self, warn, part)
+
+
+class Work(Protocol):
+    """What a run does to every frame: a :class:`Step`, or what else can be begun on a film."""
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]: ...
+
+    def begin(self, warn: Callable[[str], None], part: Callable[[Frame], int] | None = None) -> Passing: ...
+
+
+class Passing(Protocol):
+    """Work on one film, as :class:`Pass` documents it; ``stage`` names what :meth:`follow` spends time on."""
+
+    stage: str
+    seconds: dict[str, float]
+    filter: Any
+
+    @property
+    def ahead(self) -> int: ...
+
+    def state(self, part: int) -> State: ...
+
+    def restore(self, state: State) -> None: ...
+
+    def follow(self, frames: Iterator[Frame]) -> Iterator[Any]: ...
+
+    def results(self, followed: Iterator[Any]) -> Iterator[Frame]: ...
 
 
 # All that a pass remembers at some frame. Arrays only, so that it can be kept in a file.
@@ -88,6 +123,8 @@ class Pass:
         other.restore(state)
         other.results(other.follow(frames from that one on))  # go on
     """
+
+    stage = "flow"
 
     def __init__(
         self, step: Step, warn: Callable[[str], None], part: Callable[[Frame], int] | None = None

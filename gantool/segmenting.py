@@ -19,7 +19,7 @@ from gantool.errors import EncoderError
 from gantool.media.encoders import PicturePlan
 from gantool.media.join import part_order, part_suffix
 from gantool.media.video import Frame, VideoWriter
-from gantool.passes import Pass, Step
+from gantool.passes import Passing, Work
 from gantool.segments import ENCODER_WORDS, Film, Source, explained
 from gantool.stages import Relay
 from gantool.workfolder import Segment, WorkFolder
@@ -46,7 +46,7 @@ class Made:
 def make_segments(
     film: Film,
     work: WorkFolder,
-    steps: Sequence[Step],
+    steps: Sequence[Work],
     plan: PicturePlan,
     *,
     share: tuple[int, int] | None = None,
@@ -77,7 +77,7 @@ class _Run:
         self,
         film: Film,
         work: WorkFolder,
-        steps: Sequence[Step],
+        steps: Sequence[Work],
         plan: PicturePlan,
         shared: bool,
         check: Callable[[], None] | None,
@@ -155,7 +155,7 @@ class _Run:
         if self.shared:
             self.work.claim(number)
         grid = self.grid
-        passes = [Pass(step, self.note, lambda frame: grid.number(frame.pts)) for step in self.steps]
+        passes = [step.begin(self.note, lambda frame: grid.number(frame.pts)) for step in self.steps]
         if before is not None:
             for each, state in zip(passes, self.work.states(before.number) or (), strict=True):
                 each.restore(state)
@@ -185,7 +185,7 @@ class _Sink:
     def __init__(
         self,
         run: _Run,
-        passes: Sequence[Pass],
+        passes: Sequence[Passing],
         tails: Mapping[int, tuple[tuple[int, int], ...]],
         number: int,
         end: int | None,

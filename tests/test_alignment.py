@@ -15,7 +15,7 @@ def test_a_face_anywhere_comes_to_the_template():
     points = al.TEMPLATE @ turn.T + (300, 140)
     found = al.moved(points, al.to_template(points))
     np.testing.assert_allclose(found, al.moved(al.TEMPLATE, al.to_template(al.TEMPLATE)), atol=1e-6)
-    np.testing.assert_allclose(found, al.TEMPLATE, atol=1.5)
+    np.testing.assert_allclose(found, al.TEMPLATE, atol=0.1)
 
 
 def test_the_matrix_moves_pixels_as_it_moves_points():
@@ -54,7 +54,7 @@ def test_boxes_hold_their_parts_and_stay_in_the_crop(count):
         marks[27:31] = np.linspace((64.1, 43.2), five[2], 4)
     boxes = np.array(al.BOXES[count])
     assert not (boxes[:, 2:] % 8).any()
-    np.testing.assert_allclose(al.corners(marks), boxes[:, :2], atol=1)
+    np.testing.assert_allclose(al.corners(marks), boxes[:, :2], atol=0 if count == 5 else 1)
     for x, y in ((-60, 0), (60, 70), (0, -60)):
         found = al.corners(marks + np.array([x, y]))
         assert (found >= 0).all() and (found + boxes[:, 2:] <= al.SIDE).all()
@@ -64,9 +64,6 @@ def test_the_box_of_a_turned_nose_lies_further_back():
     turned = al.TEMPLATE.copy()
     turned[2, 0] += 20
     assert al.corners(turned)[2, 0] < al.corners(al.TEMPLATE)[2, 0] + 20
-    assert al.yaw_of(turned) > 30 and al.yaw_of(al.mirrored(turned)) == pytest.approx(
-        -al.yaw_of(turned), abs=3
-    )
 
 
 def test_mirroring_twice_gives_the_points_again():

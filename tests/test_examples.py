@@ -52,7 +52,7 @@ def shell(tmp_path):
 def test_each_example_is_tested():
     tested = {"colorize-folder.sh", "upscale-loop.sh", "train-your-own.sh", "translate-your-pairs.sh"}
     tested |= {"restore-old-film.sh", "make_clip.py", "old-film.mp4", "photo.jpg"}
-    tested |= {"slurm-film.sh", "paint-album.sh", "ray-film.py"}
+    tested |= {"slurm-film.sh", "paint-album.sh", "ray-film.py", "front-faces.sh"}
     assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == tested
 
 
@@ -129,12 +129,38 @@ def test_restore_old_film(shell, suffix):
         "translate-your-pairs.sh",
         "paint-album.sh",
         "slurm-film.sh",
+        "front-faces.sh",
     ],
 )
 def test_scripts_say_what_they_want(shell, script):
     done = shell(script)
     assert done.returncode != 0 and done.stderr
     assert cli_kit.names(shell.work) == []
+
+
+def test_front_faces(shell):
+    """By boxes: the detector must be fetched first."""
+    from test_examples_in_help import frontalizer
+
+    frontalizer(shell.work / "front.safetensors")
+    for name in ("a.png", "b.png"):
+        cli_kit.photo(shell.work / f"photos/{name}", 64, 64, gray=False)
+    (shell.work / "photos/bad.png").write_bytes(b"no picture")
+    words = (
+        "photos",
+        "out",
+        "--model",
+        "front.safetensors",
+        "--face-box",
+        "10,10,30,40",
+        "--faces",
+        "largest",
+    )
+    done = shell("front-faces.sh", *words)
+    assert done.returncode == ExitCode.PARTIAL and "bad.png" in done.stderr, done.stderr
+    assert done.stdout.splitlines() == [
+        f"out/{name}.frontalize.png\t?\t10\t10\t30\t40" for name in ("a", "b")
+    ]
 
 
 def test_paint_album(shell):

@@ -14,7 +14,7 @@ from gantool.errors import ExitCode
 
 COMMANDS = ["", "colorize", "translate", "upscale", "chain", "join", "train", "degrade", "export", "doctor"]
 COMMANDS += ["style"]
-COMMANDS += ["models"]
+COMMANDS += ["models", "frontalize"]
 EVAL = ["eval", "eval pair", "eval set", "eval video"]
 MODELS = ["models list", "models show", "models pull", "models verify", "models remove"]
 
@@ -30,6 +30,29 @@ def examples(command: str) -> list[str]:
         found = found.commands[word]
     assert found.epilog, f"gantool {command} has no examples"
     return found.epilog.splitlines()
+
+
+def frontalizer(path: Path) -> None:
+    """A net of frontalize with random weights."""
+    import torch
+
+    from gantool.catalog import Checkpoint
+    from gantool.loading import save_model
+    from gantool.models.frontalizer import FrontalGenerator
+
+    torch.manual_seed(0)
+    args, arch = {"width": 2, "depth": 3}, "frontalizer.FrontalGenerator"
+    save_model(
+        path, FrontalGenerator(2, 3), Checkpoint("front", "frontalize", arch=arch, args=args, signed=True)
+    )
+
+
+def one_face(picture):
+    """A detector that finds a face in the middle of everything."""
+    from gantool.faces import Face
+
+    height, width = picture.shape[:2]
+    return [Face.of_box((width / 4, height / 4, width / 2, height / 2))]
 
 
 def old_program_s(path: Path) -> None:
@@ -61,6 +84,8 @@ def album(tmp_path_factory):
     for side in ("A", "B"):
         for number in range(3):
             photo(folder / f"pairs/{side}/{number}.png", 40, 40, gray=False)
+    photo(folder / "group.jpg", 400, 400, gray=False)
+    frontalizer(folder / "frontalize.safetensors")
     colorizer(folder / "colorize.safetensors")
     upscaler(folder / "upscale.safetensors")
     translator(folder / "translate.safetensors")
@@ -93,6 +118,7 @@ def here(album, tmp_path, monkeypatch):
 
     real = selection.select
     monkeypatch.setattr(selection, "select", tiny)
+    monkeypatch.setattr("gantool.faces.load", lambda: one_face)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("GANTOOL_DEVICE", raising=False)
@@ -122,7 +148,7 @@ def test_example(here, capfd, line):
         wanted |= set(ExitCode)  # tells the truth about this machine, whatever that is
     done = call(capfd, *words[1:])
     assert done.code in wanted, done.err
-    if words[1] in ("colorize", "translate", "upscale", "style", "chain", "degrade", "export"):
+    if words[1] in ("colorize", "translate", "upscale", "style", "chain", "frontalize", "degrade", "export"):
         assert done.out and all(Path(result).is_file() for result in done.out.splitlines())
 
 

@@ -82,6 +82,8 @@ def _plan(request: Request) -> Plan:
     files = request.files
 
     def suffix_for(kind: Kind, suffix: str) -> str:
+        if kind == "video" and request.fuse:
+            return ".png"
         preview = kind == "video" and request.video.preview
         return ".preview.png" if preview else output_suffix(kind, suffix)
 
@@ -117,6 +119,8 @@ def _try_encoders(plan: Plan, request: Request) -> None:
         what = "--fps is for numbered pictures"
         raise UsageError(what, remedy="Leave it out, or name pictures such as frames/%05d.png")
     targets = {Path("-") if job.target is None else job.target for job in films}
+    if request.fuse:
+        return
     if films and request.video.preview:
         targets = {Path("film.mkv")}
     kinds = {(target.suffix, is_numbered(target)): target for target in targets}
@@ -211,7 +215,8 @@ def _run_all(
                     break
             else:
                 if job.target is not None:
-                    console.result(str(record.get("output", job.target)), record)
+                    made = record.get("outputs") or [record.get("output", job.target)]
+                    console.result("\n".join(map(str, made)), record)
                     if "compare" in record and not console.json:
                         console.print(record["compare"])
             if overall is not None:

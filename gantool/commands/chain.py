@@ -115,6 +115,10 @@ def _step(ctx: typer.Context, text: str, inputs: list[str], video: Video, hardwa
         raise UsageError(f"{flag} is not for a single step ('{text}')", remedy="Give it outside the quotes")
     with own:
         request: Request = parsed.invoke(own)
+    if request.steps or request.fuse:
+        word = "--fuse" if request.fuse else "--scale"
+        remedy = "Leave it out" if request.fuse else "Write 'upscale --scale X' as a step of its own"
+        raise UsageError(f"{word} is not for a step of a chain ('{text}')", remedy=remedy)
     return dataclasses.replace(
         request,
         video=_merged(request.video, video, given),

@@ -45,6 +45,8 @@ class Runner:
         began = time.monotonic()
         if job.kind == "image":
             facts = self._picture(job)
+        elif self._request.fuse:
+            facts = self._still(job)
         elif self._request.video.preview:
             facts = self._preview(job)
         else:
@@ -86,16 +88,65 @@ class Runner:
                 suffix, alpha=picture.transparent, bits=picture.bits, width=width, height=height
             )
             with _timed(stages, "run"):
-                result = picture
-                for step in steps:
-                    result = engine.run_picture(result, step.pipeline, strength=step.strength)
+                results, facts = self._through(steps, picture, job)
             with _timed(stages, "write"):
-                self._write_picture(job, result, suffix)
+                facts |= self._write_pictures(job, results, suffix, facts)
         if self._request.video.preview:
             self._warn("--preview is for films; the photo was done whole", job)
+        if self._request.fuse:
+            self._warn("--fuse is for films; the photo was done by itself", job)
         for note in picture.notes:
             self._warn(note, job)
-        return {"width": result.width, "height": result.height, "frames": 1, "stages": stages}
+        size = {"width": results[0].width, "height": results[0].height}
+        return {**size, "frames": 1, **facts, "stages": stages}
+
+    def _through(
+        self, steps: Sequence[engine.Work], picture: Picture, job: Job
+    ) -> tuple[list[Picture], Record]:
+        """What steps make of a picture: one, or one for each face; and what there is to tell of faces."""
+        from gantool import engine
+        from gantool.facestep import FaceStep
+
+        pictures, facts = [picture], {}
+        for step in steps:
+            if isinstance(step, engine.Step):
+                pictures = [
+                    engine.run_picture(one, step.pipeline, strength=step.strength) for one in pictures
+                ]
+            elif isinstance(step, FaceStep):
+                found = [step.run_picture(one) for one in pictures]
+                pictures = [view for one in found for view in one.pictures]
+                facts = {"faces": [record for one in found for record in one.records]}
+                for remark in [remark for one in found for remark in one.remarks]:
+                    self._warn(remark, job)
+        return pictures, facts
+
+    def _still(self, job: Job) -> Record:
+        """One picture of all frames of a film."""
+        from gantool import facepass
+        from gantool.facestep import FaceStep
+        from gantool.media.image import Picture
+
+        began = time.monotonic()
+        with self._probed(job) as info:
+            start, duration = self._span(info)
+            first, *rest = self._steps()
+            assert isinstance(first, FaceStep)
+            with self._console.task(_label(job)) as progress:
+                view, frames = facepass.fused(
+                    info,
+                    first,
+                    start=start,
+                    duration=duration,
+                    keep_partial=self._request.video.keep_partial,
+                    check=self._console.check,
+                    progress=progress,
+                    warn=self._warner(job),
+                )
+                (result,), _ = self._through(rest, Picture(view), job)
+                self._write_picture(job, result, ".png" if job.target is None else job.target.suffix)
+        stages = {"run": round(time.monotonic() - began, 3)}
+        return {"width": result.width, "height": result.height, "frames": frames, "stages": stages}
 
     def _video(self, job: Job) -> Record:
         with self._probed(job) as info:
@@ -141,10 +192,13 @@ class Runner:
             return self._sheet(job, info)
 
     def _sheet(self, job: Job, info: VideoInfo) -> Record:
+        from gantool import engine
         from gantool.preview import preview
 
         start, duration = self._span(info)
         (step,) = self._steps(info)
+        if not isinstance(step, engine.Step):
+            raise UsageError("--preview is not for frontalize", remedy="--duration 5 makes a short film")
         with self._console.task(f"preview {_label(job)}"):
             made = preview(
                 info,
@@ -210,13 +264,20 @@ class Runner:
             raise UsageError(what, info.path, "Give an earlier one")
         return start, duration
 
-    def _steps(self, info: VideoInfo | None = None) -> list[engine.Step]:
+    def _steps(self, info: VideoInfo | None = None) -> list[engine.Work]:
         """What is done to a picture, or to a film's frames; fetches and loads models on the first call."""
+        from gantool import engine
+
         steps = [_step(session) for session in self._sessions]
         if info is None:
             return steps
         pairs = zip(steps, self._sessions, strict=True)
-        return [replace(step, moment=self._moment(session.request, info)) for step, session in pairs]
+        return [
+            replace(step, moment=self._moment(session.request, info))
+            if isinstance(step, engine.Step)
+            else step
+            for step, session in pairs
+        ]
 
     def _moment(self, request: Request, info: VideoInfo) -> Callable[[float], float]:
         """What the pipeline is told of times, so that what was given by its time begins with its scene."""
@@ -254,6 +315,34 @@ class Runner:
         with folder_of(job.target), files.atomic(job.target, overwrite=overwrite) as temporary:
             image.write_picture(temporary, picture, quality=quality, provenance=provenance)
 
+    def _write_pictures(self, job: Job, pictures: Sequence[Picture], suffix: str, facts: Record) -> Record:
+        """Write a job's picture; several all or none of them, the second as NAME.2.png.
+
+        Of several their "outputs" come back; each face in ``facts`` is told its own.
+        """
+        from gantool.media import files, image
+
+        if len(pictures) == 1:
+            self._write_picture(job, pictures[0], suffix)
+            targets = [job.target]
+        elif job.target is None:
+            what = f"{len(pictures)} faces cannot go to standard output"
+            raise UsageError(what, remedy="Give -o a file, or choose one with --faces")
+        else:
+            own = job.target
+            later = [own.with_name(f"{own.stem}.{n}{own.suffix}") for n in range(2, len(pictures) + 1)]
+            targets = [own, *later]
+            with folder_of(own), contextlib.ExitStack() as stack:
+                overwrite = self._request.files.overwrite
+                places = [stack.enter_context(files.atomic(one, overwrite=overwrite)) for one in targets]
+                for place, picture in zip(places, pictures, strict=True):
+                    options = {"quality": self._request.quality.quality, "provenance": self._provenance()}
+                    image.write_picture(place, picture, **options)
+        if len(facts.get("faces", ())) == len(targets):
+            for face, target in zip(facts["faces"], targets, strict=True):
+                face["output"] = "-" if target is None else str(target)
+        return {"outputs": [str(target) for target in targets]} if len(targets) > 1 else {}
+
     def _warn(self, message: str, job: Job) -> None:
         if message in self._warnings:  # once, not for every frame
             return
@@ -280,16 +369,19 @@ def try_encoder(target: Path, options: Video, info: VideoInfo | None = None) -> 
     video.try_encoder(target, info, **words)
 
 
-def _step(session: Session) -> engine.Step:
+def _step(session: Session) -> engine.Work:
     """A session's pipeline with the options of its request."""
     from gantool import engine
+    from gantool.pipelines import Pipeline
     from gantool.temporal import TemporalOptions
 
     request, options = session.request, session.request.video
     temporal, pipeline = None, session.pipeline()
-    if options.every > 1 and pipeline.blend is None:
+    if options.every > 1 and getattr(pipeline, "blend", None) is None:
         what = f"{request.task} makes every frame by itself; nothing can be carried to the next"
         raise UsageError(what, remedy="Leave out --every")
+    if not isinstance(pipeline, Pipeline):
+        return pipeline
     if request.mode != "off":
         temporal = TemporalOptions(request.mode, options.temporal_strength, session.flow(), options.every)
     size = request.batch.batch_size or request.batch_size

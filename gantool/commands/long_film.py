@@ -111,7 +111,7 @@ class LongFilm:
         request: Request,
         sessions: Sequence[Session],
         console: Console,
-        steps: Callable[[], list[engine.Step]],
+        steps: Callable[[], list[engine.Work]],
         warn: Callable[[str], None],
     ) -> None:
         from gantool.workfolder import WorkFolder

@@ -257,10 +257,11 @@ def _width(console: Any) -> int | None:
 def _say_how(console: Any, row: Any) -> None:
     """How a model comes here and is used, for somebody who has looked it up."""
     from gantool import hub
+    from gantool.catalog import COMMANDS
 
     if hub.cached(row) is None:
         console.info(f"`gantool models pull {row.name}` downloads it")
-    if row.arch and row.task in ("colorize", "translate", "upscale"):
+    if row.arch and row.task in COMMANDS:
         console.info(f"`gantool {row.task} FILE --model {row.name}` uses it")
 
 

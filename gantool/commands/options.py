@@ -13,7 +13,7 @@ import math
 import os
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -283,8 +283,13 @@ class Output:
     ] = 0
 
 
-def panels(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Spread a command's dataclass parameters out into options, in the order of its signature."""
+def panels(command: Callable[..., Any] | None = None, *, without: Sequence[str] = ()) -> Callable[..., Any]:
+    """Spread a command's dataclass parameters out into options, in the order of its signature.
+
+    ``without``: fields that mean nothing to this command; they are no options, and keep their defaults.
+    """
+    if command is None:
+        return functools.partial(panels, without=without)
     hints = typing.get_type_hints(command, include_extras=True)
     bundles: dict[str, Any] = {}
     spread: list[inspect.Parameter] = []
@@ -296,6 +301,8 @@ def panels(command: Callable[..., Any]) -> Callable[..., Any]:
         bundles[name] = kind
         types = typing.get_type_hints(kind, include_extras=True)
         for field in dataclasses.fields(kind):
+            if field.name in without:
+                continue
             spread.append(
                 inspect.Parameter(
                     field.name,
@@ -310,7 +317,7 @@ def panels(command: Callable[..., Any]) -> Callable[..., Any]:
 
         options = {name: value for name, value in values.items() if name != "ctx"}
         for name, kind in bundles.items():
-            fields = [field.name for field in dataclasses.fields(kind)]
+            fields = [field.name for field in dataclasses.fields(kind) if field.name not in without]
             values[name] = kind(**{field: values.pop(field) for field in fields})
         answer = command(**values)
         if not isinstance(answer, Request):

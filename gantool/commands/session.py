@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from gantool.commands.options import Batch, Files, Hardware, Marks, Model, Quality, Video
 from gantool.console import Console
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gantool.catalog import Checkpoint
+    from gantool.facestep import FaceStep
     from gantool.interpolation import Between
     from gantool.motion import Flow
     from gantool.ops import flow as optical
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 class Request:
     """One call of an inference command.
 
-    ``build``: (net, row, device=, dtype=, warn=) -> Pipeline. ``scale``: output scale asked for, by which
-    ``--model auto`` chooses among upscalers. ``temporal``, ``batch_size``: the command's own defaults.
+    ``build``: (net, row, device=, dtype=, warn=) -> Pipeline, or FaceStep.
+    ``scale``: output scale asked for, by which ``--model auto`` chooses among upscalers.
+    ``temporal``, ``batch_size``: the command's own defaults.
     ``to_srgb``: pictures are brought to sRGB first, because the task makes colours of its own.
     ``steps``: what is done one after the other instead, each a request of its own whose files do not count.
     ``options``: all of the call, by their parameters' names, filled in by ``options.panels`` but for those
     that are there; by them an unfinished film is known again.
     ``moments``: seconds of films at which something begins that was given by its time.
+    ``needs``: models that are used beside. ``fuse``: of a film comes one still picture.
     ``between``: the two models of ``--interpolate`` instead of ``model``, and ``mix`` how near to the second.
     """
 
@@ -44,7 +47,7 @@ class Request:
     hardware: Hardware
     batch: Batch
     marks: Marks
-    build: Callable[..., Pipeline]
+    build: Callable[..., Pipeline | FaceStep]
     scale: float | None = None
     temporal: Literal["off", "online"] = "online"
     to_srgb: bool = False
@@ -54,6 +57,8 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[Request, ...] = ()
     moments: tuple[float, ...] = ()
+    needs: tuple[str, ...] = ()
+    fuse: bool = False
 
     @property
     def mode(self) -> Literal["off", "online", "bidirectional"]:
@@ -91,7 +96,7 @@ class Session:
         console.check()  # a signal may have been lost in the imports, which take a second
         self.request = request
         self._console = console
-        self._pipeline: Pipeline | None = None
+        self._pipeline: Pipeline | FaceStep | None = None
         self._flow: optical.Estimator | None = None
         # Who hears what the pipeline has to say; each job sets its own.
         self.warn: Callable[[str], None] = console.warn
@@ -164,11 +169,16 @@ class Session:
     @property
     def to_download(self) -> int:
         """Bytes that must be fetched before this model can run; 0 when it is here."""
-        own = 0 if self.choice.path is not None else self.choice.row.bytes
-        return own + sum(part.bytes for part in self._parts)
+        from gantool import hub
+        from gantool.catalog import load_catalog
 
-    def pipeline(self) -> Pipeline:
-        """The pipeline; fetches and loads the weights on the first call.
+        own = 0 if self.choice.path is not None else self.choice.row.bytes
+        beside = [load_catalog().get(name) for name in self.request.needs]
+        rows = (*beside, *self._parts)
+        return own + sum(row.bytes for row in rows if hub.cached(row) is None)
+
+    def pipeline(self) -> Pipeline | FaceStep:
+        """The pipeline, or what makes views of faces; fetches and loads the weights on the first call.
 
         Raises:
             LoadFailed: around any expected failure, since it would be the same for every further input.
@@ -199,16 +209,17 @@ class Session:
                 raise LoadFailed(error) from error
         return self._flow
 
-    def _build(self) -> Pipeline:
+    def _build(self) -> Pipeline | FaceStep:
         import torch
 
         from gantool import devices, parts
+        from gantool.pipelines import Pipeline
         from gantool.pipelines.precision import with_fallback
 
         def warn(message: str) -> None:
             self.warn(message)
 
-        def built(dtype: torch.dtype) -> Pipeline:
+        def built(dtype: torch.dtype) -> Pipeline | FaceStep:
             if self._between is not None:
                 net, row = self._between.load(self.device, dtype, fetch=self._fetch, warn=warn)
             else:
@@ -220,9 +231,10 @@ class Session:
         torch.set_num_threads(self.request.hardware.threads or devices.cpu_threads())
         pipeline = built(self.dtype)
         self._console.debug(f"{pipeline.model} on {self.device} in {self.precision}")
-        if self.dtype == torch.float32:
+        if self.dtype == torch.float32 or not isinstance(pipeline, Pipeline):
             return pipeline
-        return with_fallback(pipeline, lambda: built(torch.float32), self.precision, warn)
+        exact = cast("Callable[[], Pipeline]", lambda: built(torch.float32))
+        return with_fallback(pipeline, exact, self.precision, warn)
 
     def _fetch(self, row: Checkpoint) -> Path:
         from gantool import hub

@@ -31,13 +31,16 @@ def crop(picture: np.ndarray, face: Face, side: int = alignment.SIDE) -> np.ndar
     )
 
 
-def paste(picture: np.ndarray, made: np.ndarray, face: Face, *, match_color: bool = True) -> np.ndarray:
+def paste(
+    picture: np.ndarray, made: np.ndarray, face: Face, *, match_color: bool = True, share: float = 1.0
+) -> np.ndarray:
     """A copy of the picture with a crop put back: an oval that fades out, in the light of what it covers.
 
     Args:
         picture: (H,W,3) RGB, uint8 or uint16.
         made: (side,side,3) of the same kind, any side: the crop, changed.
         match_color: give the crop the light of the face that it replaces, as :func:`matched` does.
+        share: 0..1, how much of the crop is shown where it shows most.
     """
     side = len(made)
     if match_color:
@@ -52,9 +55,9 @@ def paste(picture: np.ndarray, made: np.ndarray, face: Face, *, match_color: boo
     made, shrunk_back = _shrunk(made, back, max(size))
     # The mask is drawn at the crop's size and moved with it, so that the two cannot part.
     over = cv2.warpAffine(made, shrunk_back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    share = cv2.warpAffine(oval(side), back, size, flags=cv2.INTER_LINEAR, borderValue=0)[..., None]
+    mask = cv2.warpAffine(oval(side), back, size, flags=cv2.INTER_LINEAR, borderValue=0)[..., None]
     under = result[top:bottom, left:right].astype(np.float32)
-    mixed = under + (over.astype(np.float32) - under) * share
+    mixed = under + (over.astype(np.float32) - under) * (mask * share)
     result[top:bottom, left:right] = np.rint(mixed).astype(picture.dtype)
     return result
 

@@ -7,7 +7,8 @@ lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -93,14 +94,28 @@ def yunet(model: bytes, score: float = SCORE) -> Rows:
     Raises cv2.error for what is no such net.
     """
     data, nothing = np.frombuffer(model, np.uint8), np.empty(0, np.uint8)
-    net = cv2.FaceDetectorYN.create("onnx", data, nothing, (320, 320), score, _NMS, _MOST)
+    with _hushed():
+        net = cv2.FaceDetectorYN.create("onnx", data, nothing, (320, 320), score, _NMS, _MOST)
 
     def rows(picture: np.ndarray) -> np.ndarray:
         net.setInputSize((picture.shape[1], picture.shape[0]))
-        _, found = net.detect(picture)
+        with _hushed():
+            _, found = net.detect(picture)
         return np.empty((0, 15), np.float32) if found is None else found
 
     return rows
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Without OpenCV's remark on stderr that its new engine has no targets to choose from."""
+    log = cv2.utils.logging
+    before = log.getLogLevel()
+    log.setLogLevel(log.LOG_LEVEL_ERROR)
+    try:
+        yield
+    finally:
+        log.setLogLevel(before)
 
 
 def _face(row: np.ndarray, grown: np.ndarray) -> Face | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,6 +45,15 @@ class Follower:
         self.lost = 0
         self._tracks: list[_Track] = []
         self._count = 0
+
+    def state(self) -> tuple[np.ndarray, int]:
+        """All that is remembered: an array with a row for each face, and how many faces there have been."""
+        return np.array([track.row() for track in self._tracks]).reshape(-1, _Track.COLUMNS), self._count
+
+    def restore(self, tracks: np.ndarray, count: int) -> None:
+        """Go on where another follower was when it gave :meth:`state`."""
+        self._tracks = [_Track.of_row(row) for row in tracks]
+        self._count = count
 
     def step(self, frame: np.ndarray, time: float, *, cut: bool = False) -> list[Followed]:
         """The faces of the next frame, the largest first.
@@ -98,6 +108,18 @@ class _Track:
     time: float
     speed: np.ndarray = field(default_factory=lambda: np.zeros((7, 2)))
 
+    COLUMNS: ClassVar[int] = 46
+
+    def row(self) -> np.ndarray:
+        """Number, time, both faces and the speed as float64."""
+        return np.concatenate([[self.number, self.time], _row(self.face), _row(self.raw), self.speed.ravel()])
+
+    @classmethod
+    def of_row(cls, row: np.ndarray) -> _Track:
+        """The track of :meth:`row`, to the last bit."""
+        speed = np.array(row[32:]).reshape(7, 2)
+        return cls(int(row[0]), _face_of(row[2:17]), _face_of(row[17:32]), float(row[1]), speed)
+
     def follow(self, face: Face, time: float, smooth: bool) -> None:
         passed = time - self.time
         before, now = _shape(self.face), _shape(face)
@@ -112,6 +134,20 @@ class _Track:
             share = _share(_REST_HZ + _HZ_PER_SPEED * pace, passed)
             self.face = _smoothed(face, before + (now - before) * share)
         self.raw, self.time = face, time
+
+
+def _row(face: Face) -> np.ndarray:
+    """Box, points (NaN where there are none) and score, 15 numbers."""
+    points = np.full(10, np.nan) if face.points is None else face.points.ravel()
+    return np.concatenate([face.box, points, [face.score]])
+
+
+def _face_of(row: np.ndarray) -> Face:
+    left, top, width, height = (float(value) for value in row[:4])
+    box = (left, top, width, height)
+    return (
+        Face.of_box(box) if np.isnan(row[4]) else Face.of_points(row[4:14].reshape(5, 2), box, float(row[14]))
+    )
 
 
 def _share(hertz: float, passed: float) -> float:

@@ -19,11 +19,19 @@ from gantool.errors import DeviceError, WeightsError
 from gantool.faces import Face
 
 STEEPEST_PASTE = 30.0  # degrees; a front view on a head that is turned further fits nowhere
+_FADE = 5.0  # degrees before that, over which it fades, so that a film does not switch to and fro
 _SMALL_PX = 40.0  # width of a face below which there is too little to go by
 _PROFILE = 50.0  # degrees as the detector tells them: from here on it may be a full profile
 _MOST_OUTSIDE = 0.1  # share of the crop that may lie beyond the border without a word
 _NEARLY_GRAY = 2.5 / 255  # between the channels of a pixel
 _LUMA = (0.299, 0.587, 0.114)
+
+# What may be wrong with a face, and how that is told of a film, behind "in 7 of 90 frames".
+DOUBTS = {
+    "small": f"the face is less than {_SMALL_PX:.0f} px wide; little of the person can be kept",
+    "outside": "a part of the face's crop lies beyond the picture's border",
+    "profile": "the face is seen nearly in profile; half of the front view is invented",
+}
 _BATCH = 16
 
 
@@ -51,18 +59,21 @@ class Frontalizer:
         self.landmarks = int(row.args.get("landmarks", 5)) if hasattr(net, "boxes") else 0
         self._batch = _BATCH
 
-    def views(self, picture: np.ndarray, found: Sequence[Face]) -> list[np.ndarray]:
+    def views(self, picture: np.ndarray, found: Sequence[Face], strength: float = 1.0) -> list[np.ndarray]:
         """The front view of each face, (side,side,3) of the picture's own kind; grey where the face is grey.
 
         The same faces give the same views: nothing is drawn at random.
 
         Args:
             picture: RGB (H,W,3), uint8 or uint16.
+            strength: 0..1, how much of the view; at 0 the aligned crops, and the net is not run.
 
         Raises:
-            DeviceError: not even one face fits in memory.
+            DeviceError: not even one face fits in memory, or the net's values are not numbers.
             WeightsError: the net gives something other than pictures of its side.
         """
+        if strength == 0:
+            return [faces.crop(picture, face, self.side) for face in found]
         top = float(np.iinfo(picture.dtype).max)
         made: list[np.ndarray] = []
         while len(made) < len(found):
@@ -70,7 +81,7 @@ class Frontalizer:
             crops = np.stack([faces.crop(picture, face, self.side) for face in some])
             x = torch.from_numpy(crops.astype(np.float32) / np.float32(top)).movedim(-1, 1).to(self.device)
             try:
-                y = self._front(x, some)
+                y = torch.lerp(x, self._front(x, some), strength)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -96,6 +107,9 @@ class Frontalizer:
         if y.shape != x.shape:
             what = f"the model {self.row.name} made {tuple(y.shape[1:])} of {tuple(x.shape[1:])}"
             raise WeightsError(what, self.row.file or None, "Use a model that makes faces of the same size.")
+        if not bool(torch.isfinite(y.sum())):
+            what = f"the model {self.row.name} gave values that are not numbers"
+            raise DeviceError(what, remedy="Use --precision fp32")
         y = (y + 1) / 2 if self.row.signed else y / self.row.value_range
         y = y.flip(1) if self.row.color == "bgr" else y
         y = torch.where(left, y.flip(-1), y).clamp(0, 1)
@@ -122,23 +136,34 @@ def pasted(picture: np.ndarray, found: Sequence[Face], views: Sequence[np.ndarra
     """
     count = 0
     for face, view in sorted(zip(found, views, strict=True), key=lambda pair: pair[0].area):
-        if abs(face.yaw or 0.0) < STEEPEST_PASTE:
-            picture = faces.paste(picture, view, face)
+        if can_be_pasted(face):
+            share = min((STEEPEST_PASTE - abs(face.yaw or 0.0)) / _FADE, 1.0)
+            picture = faces.paste(picture, view, face, share=share)
             count += 1
     return picture if count else picture.copy(), count
 
 
-def remarks(face: Face, height: int, width: int) -> list[str]:
-    """What there is to be said of a face in a picture of that size before its front view is believed."""
-    said = []
+def can_be_pasted(face: Face) -> bool:
+    """Whether it is turned little enough for :func:`pasted`."""
+    return abs(face.yaw or 0.0) < STEEPEST_PASTE
+
+
+def doubts(face: Face, height: int, width: int) -> dict[str, str]:
+    """What is wrong with a face in a picture of that size, by the kinds of :data:`DOUBTS`, in a sentence."""
+    said = {}
     if face.box[2] < _SMALL_PX:
-        said.append(f"the face is only {face.box[2]:.0f} px wide; little of the person can be kept")
+        said["small"] = f"the face is only {face.box[2]:.0f} px wide; little of the person can be kept"
     outside = 1 - face.share_inside(height, width)
     if outside > _MOST_OUTSIDE:
-        said.append(f"{outside:.0%} of the face's crop lies beyond the picture's border")
+        said["outside"] = f"{outside:.0%} of the face's crop lies beyond the picture's border"
     if abs(face.yaw or 0.0) >= _PROFILE:
-        said.append("the face is seen nearly in profile; half of the front view is invented")
+        said["profile"] = DOUBTS["profile"]
     return said
+
+
+def remarks(face: Face, height: int, width: int) -> list[str]:
+    """What there is to be said of a face in a picture of that size before its front view is believed."""
+    return list(doubts(face, height, width).values())
 
 
 class Fusion:
@@ -146,11 +171,13 @@ class Fusion:
 
     After DR-GAN (Tran et al. 2017, 1705.11136), which weighs several pictures by a learned confidence; here
     it is cos(yaw) squared, times the detector's score, times the width of the face up to that of the net.
+    ``count``: views so far; ``weight``: their weights' sum.
     """
 
     def __init__(self) -> None:
         self._sum: np.ndarray | None = None
-        self._weight = 0.0
+        self.weight = 0.0
+        self.count = 0
 
     def add(self, face: Face, view: np.ndarray) -> None:
         """A view (side,side,3), uint8 or uint16, always of one kind."""
@@ -160,10 +187,11 @@ class Fusion:
             self._sum = np.zeros(view.shape, np.float64)
             self._kind = view.dtype
         self._sum += weight * view
-        self._weight += weight
+        self.weight += weight
+        self.count += 1
 
     def view(self) -> np.ndarray:
         """The mean so far. Raises ValueError before anything was added."""
-        if self._sum is None or self._weight <= 0:
+        if self._sum is None or self.weight <= 0:
             raise ValueError("no view was added")
-        return np.rint(self._sum / self._weight).astype(self._kind)
+        return np.rint(self._sum / self.weight).astype(self._kind)

@@ -8,7 +8,7 @@ import heads_kit
 import numpy as np
 import pytest
 
-from gantool import alignment, heads
+from gantool import alignment, faces, heads
 from gantool.errors import InputError
 from gantool.heads import mesh, paint, raster, views
 
@@ -66,9 +66,9 @@ def test_the_front_is_aligned_and_the_side_turned(head):
     other = side.points[:2].mean(0), side.points[3:].mean(0)
     np.testing.assert_allclose(other[0], (64, 40), atol=4)  # a detector's points are a little off
     assert side.points[2, 0] > side.points[:2, 0].mean() + 10  # the nose points to the right
-    assert abs(alignment.yaw_of(front.points)) < 6
+    assert abs(faces.yaw_of(front.points)) < 6
     yaws = [
-        alignment.yaw_of(heads.pair(someone, y, np.random.default_rng(6))[0].points) for y in (-60, 0, 30, 80)
+        faces.yaw_of(heads.pair(someone, y, np.random.default_rng(6))[0].points) for y in (-60, 0, 30, 80)
     ]
     assert yaws == sorted(yaws) and yaws[0] < -30 and yaws[3] > 45
 

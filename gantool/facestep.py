@@ -1,0 +1,132 @@
+"""One step of a run that makes front views: faces found in a picture, chosen, and seen from the front.
+
+Other steps make one picture of one (:class:`gantool.passes.Step`); this one makes a picture for each face, or
+puts them back into the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gantool import faces
+from gantool.engine import opaque
+from gantool.errors import InputError, UsageError
+from gantool.facepass import FacePass
+from gantool.faces import Box, Face
+from gantool.media.image import Picture
+from gantool.media.video import Frame
+from gantool.pipelines import frontalize
+from gantool.pipelines.frontalize import Frontalizer
+
+LEAVE_OUT = "Leave out --paste to get the front view alone"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a picture.
+
+    ``pictures``: a front view for each face, the largest face first; with ``paste`` the one whole picture.
+    ``records``: of each face, as ``--json`` tells it. ``remarks``: sentences for the user.
+    """
+
+    pictures: list[Picture]
+    records: list[dict[str, Any]]
+    remarks: list[str]
+
+
+@dataclass(frozen=True)
+class FaceStep:
+    """What is done to every picture or frame.
+
+    ``find``: the detector; None where the place of the face is given: by ``box``, or, where that is None too,
+    because the picture is nothing but an aligned face.
+    ``which``: of the faces found: "largest", "all", or the number of one, 1 being the largest.
+    ``paste``: give the whole picture with the front views in it instead of the views.
+    ``strength``: 0..1, how much of the net's answer; at 0 the aligned crop, and the net is not run.
+    """
+
+    maker: Frontalizer
+    find: Callable[[np.ndarray], Sequence[Face]] | None
+    which: str | int = "largest"
+    box: Box | None = None
+    paste: bool = False
+    strength: float = 1.0
+
+    @property
+    def model(self) -> str:
+        """Name of the checkpoint."""
+        return self.maker.row.name
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of what becomes of a picture of that size."""
+        return (height, width) if self.paste else (self.maker.side, self.maker.side)
+
+    def begin(self, warn: Callable[[str], None], part: Callable[[Frame], int] | None = None) -> FacePass:
+        """The step at work on one film; arguments as for :class:`gantool.passes.Pass`.
+
+        Raises UsageError for all faces of a film, which would be several films.
+        """
+        if self.which == "all" and not self.paste:
+            what = "--faces all of a film needs --paste: a film of front views shows one face"
+            raise UsageError(what, remedy="Choose one with --faces, or add --paste")
+        return FacePass(self, warn, part)
+
+    def faces_in(self, picture: np.ndarray) -> list[Face]:
+        """All faces of a picture (H,W,3), the largest first. Raises InputError for a box outside of it."""
+        if self.find is not None:
+            return list(self.find(picture))
+        height, width = picture.shape[:2]
+        if self.box is None:
+            return [Face.of_aligned(height, width)]
+        face = Face.of_box(self.box)
+        if face.share_inside(height, width) <= 0:
+            what = f"--face-box lies outside of the picture, which has {width}x{height} px"
+            raise InputError(what, remedy="Write left, top, width and height in pixels of this picture")
+        return [face]
+
+    def run_picture(self, picture: Picture) -> Found:
+        """The front views of a picture's faces, in the bit depth that it has.
+
+        Raises:
+            InputError: there is no face (of that number), or none that could be put back.
+            DeviceError: memory is short, or the net's values are not numbers.
+        """
+        rgb = opaque(picture)
+        found = self.faces_in(rgb)
+        some = faces.chosen(found, self.which)
+        views = self.maker.views(rgb, some, self.strength)
+        records, said = [face.record() for face in some], _said(some, picture)
+        if self.which == "largest" and len(found) > 1:
+            said.append(f"{len(found)} faces were found, this is the largest; --faces all takes every one")
+        if not self.paste:
+            plain = replace(picture, alpha=None, notes=())
+            return Found([replace(plain, rgb=view) for view in views], records, said)
+        whole, count = frontalize.pasted(picture.rgb, some, views)
+        if not count:
+            raise InputError(too_far(some), remedy=LEAVE_OUT)
+        for face, record in zip(some, records, strict=True):
+            record["pasted"] = frontalize.can_be_pasted(face)
+        if count < len(some):
+            said.append(f"{len(some) - count} of {len(some)} faces are turned too far to be put back")
+        return Found([replace(picture, rgb=whole)], records, said)
+
+
+def too_far(some: Sequence[Face]) -> str:
+    """Why none of these faces could be put back."""
+    least = min(abs(face.yaw or 0.0) for face in some)
+    who = "the face is" if len(some) == 1 else f"all {len(some)} faces are"
+    return f"{who} turned by {least:.0f} degrees or more, and --paste is for less than 30"
+
+
+def _said(some: Sequence[Face], picture: Picture) -> list[str]:
+    """Remarks on each face, with its number where there are several."""
+    result = []
+    for number, face in enumerate(some, 1):
+        who = f"face {number}: " if len(some) > 1 else ""
+        remarks = frontalize.remarks(face, picture.height, picture.width)
+        result += [f"{who}{remark}" for remark in remarks]
+    return result
