@@ -8,7 +8,8 @@ earlier, and the layer that was shown there is mixed into the new one:
 with s the strength and w, per pixel, how far the flow can be trusted: forward and backward flow agree
 (Sundaram 2010) and the source looks the same at both ends, exp(-k d^2) with d the grey difference in [0,1].
 Of colorize the layer is the chroma alone, so the source's own sharpness and grain are untouched. Translate,
-which makes the picture anew, has it blended whole ("rgb"), where flow is trusted with more care. Of upscale
+which makes the picture anew, has it blended whole ("rgb"), where flow is trusted with more care; style, whose
+brushwork hides what is out of place, does without that care ("paint"). Of upscale
 ("detail") only what is finer than the source's pixels comes from the past; shrunk to the source's size, the
 result is what the net made of this frame alone. As film rarely moves by whole pixels, the frames together
 know more than each does (temporal super-sampling), so this sharpens while it steadies.
@@ -37,14 +38,15 @@ from gantool.ops import flow as optical
 from gantool.ops.clamp import clamp_to_picture, clamp_to_surroundings
 from gantool.ops.resize import resize
 
-Kind = Literal["chroma", "detail", "rgb"]
+Kind = Literal["chroma", "detail", "rgb", "paint"]
 Mode = Literal["online", "bidirectional"]
 T = TypeVar("T")
 
-_STRENGTH: dict[Kind, float] = {"chroma": 0.9, "detail": 0.7, "rgb": 0.8}
+_STRENGTH: dict[Kind, float] = {"chroma": 0.9, "detail": 0.7, "rgb": 0.8, "paint": 0.8}
 # Frames of a window, and of the run-up behind it: what is left of the past after so many hardly counts.
-_WINDOW: dict[Kind, tuple[int, int]] = {"chroma": (16, 16), "detail": (4, 4), "rgb": (8, 8)}
-_PHOTOMETRIC: dict[Kind, float] = {"chroma": 10.0, "detail": 50.0, "rgb": 50.0}
+_WINDOW: dict[Kind, tuple[int, int]] = {"chroma": (16, 16), "detail": (4, 4), "rgb": (8, 8), "paint": (8, 8)}
+_PHOTOMETRIC: dict[Kind, float] = {"chroma": 10.0, "detail": 50.0, "rgb": 50.0, "paint": 50.0}
+_WHOLE = ("rgb", "paint")  # blended as pictures
 _LIVELY = 0.95  # strength up to which torch's bicubic kernel cannot ring (see ops.flow.warp)
 _MOST_HISTORY = 0.98  # drift guard: at least 2 % of every frame comes from the net, whatever the strength
 _HARDLY = 1e-3  # trust of what neither way knows
@@ -110,7 +112,7 @@ class Recursion:
             assert motion.flow is not None
             pixels = layer.shape[-1] / motion.flow.shape[1]
             history = clamp_to_surroundings(history, layer, radius=max(1, round(pixels)))
-        elif self.kind == "rgb":
+        elif self.kind in _WHOLE:
             history = clamp_to_picture(history, layer)
         share = (self.strength * _enlarged(trust, layer)).clamp(max=_MOST_HISTORY)
         if self.kind == "detail":
@@ -136,7 +138,7 @@ class Recursion:
         trust = _enlarged(motion.trust, history)
         if self.kind == "detail":
             self.last = plain + _finer_part((history - plain).mul_(trust), max(2, self.layer_scale))
-        elif self.kind == "rgb":
+        elif self.kind in _WHOLE:
             self.last = (plain + _filled(history - plain, trust)).clamp_(0, 1)
         else:
             self.last = _filled(history, trust)
@@ -151,7 +153,7 @@ class Recursion:
         if past is None or motion.flow is None:
             return None
         flow = torch.from_numpy(motion.flow).movedim(-1, 0).to(past.device)
-        stable = self.kind == "chroma" or (self.kind == "rgb" and self.strength > _LIVELY)
+        stable = self.kind == "chroma" or (self.kind in _WHOLE and self.strength > _LIVELY)
         history = optical.warp(past, flow, stable=stable)
         return history, relied(motion, None if motion.resumed else self.sure)
 

@@ -44,7 +44,8 @@ class Pipeline:
     output (height, width) and overrides ``scale``.
     ``blend``: what the temporal filter does to the layer: "chroma" (blend strongly, photometric weight
     loose), "detail" (larger pictures: blend what is finer than the source's pixels), "rgb" (whole pictures;
-    both with neighbourhood clamp) or None (this task has no temporal filter).
+    both with neighbourhood clamp), "paint" (whole pictures whose texture is invented: as "rgb", with less
+    care for what is out of place) or None (this task has no temporal filter).
     ``layer_scale``: layer side / input side, where the layer is larger than the input.
     ``stride``: period in px of the lattice on which the net works, where its pictures show it: the layer is a
     picture of the input's size, and comes out alike only when the input moves by whole strides. 1: none.
@@ -60,7 +61,7 @@ class Pipeline:
     device: torch.device
     scale: float = 1.0
     size: Callable[[int, int], tuple[int, int]] | None = None
-    blend: Literal["chroma", "detail", "rgb"] | None = None
+    blend: Literal["chroma", "detail", "rgb", "paint"] | None = None
     layer_scale: int = 1
     stride: int = 1
     takes_history: bool = False

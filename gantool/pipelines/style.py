@@ -121,7 +121,7 @@ def build(
 
     # A frame that is continued for the lattice's sake is no longer where its masks lie.
     stride = 1 if regions else row.multiple
-    return Pipeline("style", row.name, predict, finish, device, blend="rgb", stride=stride)
+    return Pipeline("style", row.name, predict, finish, device, blend="paint", stride=stride)
 
 
 def check(styles: Sequence[Style], takes_any: bool, name: str) -> None:

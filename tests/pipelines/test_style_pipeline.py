@@ -245,7 +245,7 @@ def test_colors_are_kept():
 def test_the_runner_s_frames_and_the_filter_s_layers():
     net, row = NETS["microast"]
     pipeline = build(net, row, device=CPU, styles=[Style(PAINTING)], keep_color="luma")
-    assert (pipeline.task, pipeline.model, pipeline.blend, pipeline.stride) == ("style", "m", "rgb", 4)
+    assert (pipeline.task, pipeline.model, pipeline.blend, pipeline.stride) == ("style", "m", "paint", 4)
     masked = build(net, row, device=CPU, styles=[Style(PAINTING, mask=PAINTING)])
     assert masked.stride == 1
     x = photo(count=3)
