@@ -1,6 +1,7 @@
 """Hold an old picture within what a new one could look like, pixel by pixel: what keeps ghosts away.
 
 History rectification as temporal anti-aliasing has it (Karis 2014; FSR2's readme), by local mean and spread.
+These change slowly over a picture, so they are found at up to a quarter of its size, for speed.
 """
 
 from __future__ import annotations
@@ -17,30 +18,54 @@ _TONE = 0.08  # of [0,1]: how far a flat region may flicker and still be steadie
 def clamp_to_surroundings(history: Tensor, layer: Tensor, radius: int) -> Tensor:
     """``history`` (C,h,w) held within mean +- 1.25 standard deviations of the new layer around each pixel.
 
-    Old detail that the new frame knows nothing of would linger as a ghost.
+    Old detail that the new frame knows nothing of would linger as a ghost. ``radius``: px.
     """
-    mean = _box(layer, radius)
-    spread = 1.25 * (_box(layer * layer, radius) - mean * mean).clamp_min(0).sqrt()
-    return torch.minimum(torch.maximum(history, mean - spread), mean + spread)
+    factor = max(1, min(4, radius))
+    least, most = _bounds(layer, factor, max(1, round(radius / factor)), 1.25, 0.0)
+    return torch.minimum(torch.maximum(history, least), most)
 
 
 def clamp_to_picture(history: Tensor, layer: Tensor) -> Tensor:
     """``history`` (C,h,w) held within what the new picture could look like around each pixel, against ghosts.
 
-    That is mean +- 1.5 standard deviations of 12x12 px, found at a quarter of the size for speed; a little
-    more, or the light of flat regions would go on to flicker; and any value that the new picture has next to
-    the pixel, or a highlight that stays would be dimmed.
+    That is mean +- 1.5 standard deviations of 12x12 px; a little more, or the light of flat regions would go
+    on to flicker; and any value that the new picture has next to the pixel, or a highlight that stays would
+    be dimmed.
     """
-
-    def around(x: Tensor) -> Tensor:
-        small = F.avg_pool2d(x[None], 4, ceil_mode=True, count_include_pad=False)[0]
-        return F.interpolate(_box(small, 1)[None], size=x.shape[-2:], mode="bilinear", align_corners=False)[0]
-
-    mean = around(layer)
-    spread = 1.5 * (around(layer * layer) - mean * mean).clamp_min_(0).sqrt_() + _TONE
-    least = torch.minimum(mean - spread, -_highest(-layer))
-    most = torch.maximum(mean + spread, _highest(layer))
+    least, most = _bounds(layer, 4, 1, 1.5, _TONE)
+    least = torch.minimum(least, -_highest(-layer))
+    most = torch.maximum(most, _highest(layer))
     return torch.minimum(torch.maximum(history, least), most)
+
+
+def _bounds(x: Tensor, factor: int, radius: int, deviations: float, slack: float) -> tuple[Tensor, Tensor]:
+    """Mean -+ (deviations times the spread, plus slack) around each pixel of (C,h,w).
+
+    Over (2 radius + 1)^2 px of the picture shrunk by ``factor``.
+    """
+    tall, wide = x.shape[-2:]
+    size = (-(-tall // factor), -(-wide // factor))
+    mean = _box(_shrunk(x, *size), radius)
+    spread = deviations * (_box(_shrunk(x * x, *size), radius) - mean * mean).clamp_min_(0).sqrt_() + slack
+    return _enlarged(mean - spread, tall, wide), _enlarged(mean + spread, tall, wide)
+
+
+def _shrunk(x: Tensor, tall: int, wide: int) -> Tensor:
+    """(C,h,w) by the mean over areas; on a CPU by OpenCV, which is several times as quick."""
+    if x.device.type != "cpu" or x.shape[-2:] == (tall, wide):
+        return F.interpolate(x[None], size=(tall, wide), mode="area")[0]
+    planes = (cv2.resize(plane.numpy(), (wide, tall), interpolation=cv2.INTER_AREA) for plane in x)
+    return torch.from_numpy(np.stack(list(planes)))
+
+
+def _enlarged(x: Tensor, tall: int, wide: int) -> Tensor:
+    """(C,h,w) bilinearly; likewise."""
+    if x.device.type != "cpu" or x.shape[-2:] == (tall, wide):
+        return F.interpolate(x[None], size=(tall, wide), mode="bilinear", align_corners=False)[0]
+    large = x.new_empty((len(x), tall, wide))
+    for plane, target in zip(x.contiguous(), large, strict=True):
+        cv2.resize(plane.numpy(), (wide, tall), dst=target.numpy(), interpolation=cv2.INTER_LINEAR)
+    return large
 
 
 def _highest(x: Tensor) -> Tensor:
