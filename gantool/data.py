@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -215,3 +216,36 @@ def augment(arrays: Sequence[np.ndarray], rng: np.random.Generator, turn: bool =
 def to_chw(image: np.ndarray) -> np.ndarray:
     """uint8 (H,W,3) -> float32 (3,H,W) in [0,1]."""
     return np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32) / 255
+
+
+def shrunk(image: np.ndarray, short: int) -> np.ndarray:
+    """A picture whose short side is at most so many px, to keep in memory."""
+    factor = short / min(image.shape[:2])
+    return image if factor >= 1 else resized(image, *(round(side * factor) for side in image.shape[:2]))
+
+
+def square(image: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A random square (side,side,3) of a picture, mirrored or not: as it is in one of four, else at any size.
+
+    A picture that is too small is enlarged.
+    """
+    short = min(image.shape[:2])
+    width = min(side, short) if rng.random() < 0.25 else int(rng.integers(min(side, short), short + 1))
+    top, left = (int(rng.integers(length - width + 1)) for length in image.shape[:2])
+    cut = resized(image[top : top + width, left : left + width], side, side)
+    return np.ascontiguousarray(cut[:, ::-1] if rng.random() < 0.5 else cut)
+
+
+def middle(image: np.ndarray, side: int) -> np.ndarray:
+    """The largest centre square of a picture, at that size: (side,side,3)."""
+    short = min(image.shape[:2])
+    top, left = ((length - short) // 2 for length in image.shape[:2])
+    return resized(image[top : top + short, left : left + short], side, side)
+
+
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A uint8 picture at another size, of the same form or not."""
+    if image.shape[:2] == (height, width):
+        return image
+    how = cv2.INTER_AREA if height * width < image.shape[0] * image.shape[1] else cv2.INTER_CUBIC
+    return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=how)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.models.adain import moments
 from gantool.ops.flow import warp
 
 Critic = Callable[[Tensor], Tensor]
@@ -206,17 +207,70 @@ def gram(features: Tensor) -> Tensor:
 
 
 def style_loss(
-    fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float] | None = None
+    fake: Sequence[Tensor],
+    real: Sequence[Tensor],
+    weights: Sequence[float] | None = None,
+    relative: bool = False,
 ) -> Tensor:
     """Weighted sum over layers of the squared Frobenius distance of Gram matrices, averaged over the batch.
 
     Johnson et al. 2016 (1603.08155). Sizes may differ between ``fake`` and ``real``, channels
     may not; a ``real`` of batch one serves all. ``real`` gets no gradients.
+
+    ``relative``: the distance beside the real matrix's norm, in 0 to 1, so that layers and networks weigh
+    alike; 0.7 is the distance of nothing at all.
     """
     weights = [1.0] * len(fake) if weights is None else weights
-    layers = zip(fake, real, weights, strict=True)
-    gaps = [w * (gram(f) - gram(r.detach())).square().sum((1, 2)).mean() for f, r, w in layers]
+    gaps = []
+    for f, r, w in zip(fake, real, weights, strict=True):
+        ours, theirs = gram(f), gram(r.detach())
+        gap = (ours - theirs).square().sum((1, 2))
+        gaps.append(w * (_share(gap, theirs.square().sum((1, 2))) if relative else gap).mean())
     return torch.stack(gaps).sum()
+
+
+def moment_loss(
+    fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float] | None = None
+) -> Tensor:
+    """Weighted sum over layers of how far mean and deviation of the channels are apart.
+
+    AdaIN, Huang & Belongie 2017 (1703.06868), equation 13, but beside the real ones' own norm, in 0
+    to 1, so that layers and networks weigh alike. Sizes, batches and gradients as for :func:`style_loss`.
+    """
+    weights = [1.0] * len(fake) if weights is None else weights
+    gaps = []
+    for f, r, w in zip(fake, real, weights, strict=True):
+        ours, theirs = torch.cat(moments(f), 1), torch.cat(moments(r.detach()), 1)
+        gap = (ours - theirs).square().mean((1, 2, 3))
+        gaps.append(w * _share(gap, theirs.square().mean((1, 2, 3))).mean())
+    return torch.stack(gaps).sum()
+
+
+def relative_loss(
+    fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float] | None = None
+) -> Tensor:
+    """Weighted sum over layers of the distance of features beside the real ones' norm, in 0 to 1 each.
+
+    The content loss of Johnson et al. 2016 (1603.08155) but for the scale; with features of the content that
+    were given the style's moments (:func:`gantool.models.adain.restyled`) as ``real``, that of AdaIN
+    (1703.06868, equation 12). Equal shapes, one pair a layer; ``real`` gets no gradients.
+    """
+    weights = [1.0] * len(fake) if weights is None else weights
+    gaps = []
+    for f, r, w in zip(fake, real, weights, strict=True):
+        truth = r.detach().float()
+        gap = (f.float() - truth).square().mean((1, 2, 3))
+        gaps.append(w * _share(gap, truth.square().mean((1, 2, 3))).mean())
+    return torch.stack(gaps).sum()
+
+
+def _share(gap: Tensor, size: Tensor) -> Tensor:
+    """A squared distance beside a squared norm: 0 where there is none, 0.7 where both are equal, 1 at most.
+
+    About the root of their ratio, with a finite gradient at 0; but a picture of hardly any texture, which is
+    missed by many times its own norm, does not outweigh all others (as with Geman & McClure 1987).
+    """
+    return (gap / (gap + size).clamp_min(1e-8) + 1e-8).sqrt()
 
 
 def total_variation(x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Losses: known values, gradients that point the right way, and the papers' identities."""
 
+import functools
 import math
 
 import pytest
@@ -241,6 +242,39 @@ def test_style_knows_what_but_not_where():
     one, two = torch.ones(2, 3, 4, 4), torch.ones(1, 3, 8, 5) * 2  # other size, one style for the batch
     assert losses.style_loss([one], [two]).item() == pytest.approx(9 * (1 / 3 - 4 / 3) ** 2)
     assert losses.style_loss([one, one], [two, one], [2.0, 7.0]).item() == pytest.approx(18)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_shares_do_not_depend_on_scale_nor_on_the_other_pictures(scale):
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.rand(3, 4, 6, 5, generator=generator) for _ in range(2))
+    relative = functools.partial(losses.style_loss, relative=True)
+    for loss in (relative, losses.moment_loss, losses.relative_loss):
+        value = loss([scale * x], [scale * y])
+        assert value.item() == pytest.approx(loss([x], [y]).item(), rel=1e-4)
+        alone = [loss([a[None]], [b[None]]).item() for a, b in zip(x, y, strict=True)]
+        assert value.item() == pytest.approx(sum(alone) / 3, rel=1e-3)
+        assert loss([x, x], [y, x], [2.0, 1.0]).item() == pytest.approx(2 * loss([x], [y]).item(), abs=1e-3)
+        assert loss([0 * y], [y]).item() == pytest.approx(0.5**0.5, abs=0.02)
+        assert loss([1e6 * y], [y]).item() == pytest.approx(1, abs=0.02)
+
+
+def test_moments_know_what_but_not_where():
+    x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    moved = x.flatten(2)[..., torch.randperm(64)].view_as(x)
+    assert losses.moment_loss([x], [moved]).item() == pytest.approx(0, abs=1e-3)
+    assert losses.relative_loss([x], [moved]).item() > 0.1
+    assert losses.moment_loss([x], [x[:, :, :4]]).item() > 0.01
+    assert losses.moment_loss([x, x], [x, x + 1]).item() > 0.3
+
+
+def test_shares_at_nothing_and_at_the_same_have_finite_gradients():
+    relative = functools.partial(losses.style_loss, relative=True)
+    for loss in (relative, losses.moment_loss, losses.relative_loss):
+        for truth in (torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4)):
+            x = truth.clone().requires_grad_()
+            loss([x], [truth]).backward()
+            assert x.grad is not None and torch.isfinite(x.grad).all()
 
 
 def test_gram_gradient():

@@ -30,7 +30,9 @@ def check_data(
             console.info(line)
         console.result(str(sheet), {"task": task, "output": str(sheet)})
         return
-    layout = layouts.recognise(folders, recipe.LAYOUTS)
+    also = [str(getattr(config, name)) for name in getattr(recipe, "ALSO", ())]
+    roots = (*folders, *(Path(name) for name in also if name))
+    layout = layouts.recognise(roots, recipe.LAYOUTS)
     with console.task(f"check {task}", unit="file") as progress:
         report = datacheck.check(layout, crop=_crop(config), progress=progress)
     for line in report.lines():

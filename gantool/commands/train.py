@@ -30,6 +30,8 @@ TASKS = (
     "pix2pix",
     "cyclegan",
     "restore",
+    "adain",
+    "fast_style",
     "percept",
     "tpgan",
     "frontal_cycle",

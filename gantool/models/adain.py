@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ _ENCODER = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))  # output channe
 _DECODER = (256, _UP, 256, 256, 256, 128, _UP, 128, 64, _UP, 64)
 _TAPS = (0, 4, 11, 18, 31)  # children up to relu1_1, relu2_1, relu3_1, relu4_1
 _EPS = 1e-5
+_MOST = 5.0  # times that the light net stretches features
 
 
 class Encoder(nn.Sequential):
@@ -119,6 +121,78 @@ class AdaIN(nn.Module):
         return self.decoder(restyled(self.encoder(x), mean, deviation))
 
 
+class LightAdaIN(nn.Module):
+    """AdaIN at every scale of a small U-Net, in which the encoder learns too: a design of gantool's own.
+
+    Colours are moved to the style's mean and deviation, and the net adds to that what else makes the style.
+    Its features of each scale get the style's moments on their way to the decoder, whose deepest blocks the
+    style steers. In its own style a picture is left as it is but for what is added: little is lost.
+
+    Args:
+        width: channels at full size; 2, 4 and 6 times as many at a half, a quarter and an eighth.
+        blocks: residual blocks at an eighth.
+    """
+
+    def __init__(self, width: int = 16, blocks: int = 3) -> None:
+        super().__init__()
+        one, two, four, six = width, 2 * width, 4 * width, 6 * width
+        self.downs = nn.ModuleList(
+            [
+                _mirrored(3, one, 5),
+                _mirrored(one, two, 3, 2),
+                _mirrored(two, four, 3, 2),
+                _mirrored(four, six, 3, 2),
+            ]
+        )
+        self.blocks = nn.ModuleList(
+            [nn.ModuleList([_mirrored(six, six, 3), _mirrored(six, six, 3)]) for _ in range(blocks)]
+        )
+        self.steer = nn.Linear(2 * (3 + one + two + four + six), 2 * blocks * six)
+        self.ups = nn.ModuleList(
+            [_mirrored(six + four, four, 3), _mirrored(four + two, two, 3), _mirrored(two + one, one, 3)]
+        )
+        self.paint = _mirrored(one + 3, 3, 3)
+
+    def style(self, picture: Tensor) -> tuple[Tensor, ...]:
+        """RGB (N,3,H,W) in [0,1], at least 9 px a side -> ten of (N,C,1,1) float32: mean and deviation of the
+        picture and of the features at four scales. Weighted means of several are a style between them.
+        """
+        return tuple(part for one in (picture, *self._features(picture)) for part in moments(one))
+
+    def forward(self, x: Tensor, style: tuple[Tensor, ...]) -> Tensor:
+        """RGB (N,3,H,W) in [0,1] in that style: RGB of the same size, not kept in [0,1].
+
+        Args:
+            style: of :meth:`style`, of N pictures or one.
+        """
+        levels = [x, *self._features(x)]
+        moved = [restyled(one, *style[2 * i : 2 * i + 2], most=_MOST) for i, one in enumerate(levels)]
+        y = moved.pop()
+        steered = self.steer(torch.cat(style, 1).flatten(1).to(x.dtype)).unflatten(
+            1, (-1, 2, y.shape[1], 1, 1)
+        )
+        for number, (first, second) in enumerate(self.blocks):  # type: ignore[misc]
+            gain, shift = steered[:, number].unbind(1)
+            y = y + second(torch.relu((1 + gain) * first(y) + shift))
+        for up in self.ups:
+            beside = moved.pop()
+            larger = nn.functional.interpolate(y, scale_factor=2.0, mode="nearest")
+            y = torch.relu(up(torch.cat((larger[..., : beside.shape[-2], : beside.shape[-1]], beside), 1)))
+        return moved[0] + self.paint(torch.cat((y, moved[0]), 1))
+
+    def _features(self, x: Tensor) -> list[Tensor]:
+        """At full size, a half, a quarter and an eighth, rounded up."""
+        found = []
+        for down in self.downs:
+            x = torch.relu(down(x))
+            found.append(x)
+        return found
+
+
+def _mirrored(inside: int, outside: int, side: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inside, outside, side, stride, side // 2, padding_mode="reflect")
+
+
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation over the places of (N,C,H,W): (N,C,1,1) float32 each.
 
@@ -129,10 +203,14 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + _EPS).sqrt()
 
 
-def restyled(features: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    """AdaIN (section 4): (N,C,H,W) moved and stretched to that mean and deviation."""
+def restyled(features: Tensor, mean: Tensor, deviation: Tensor, most: float = inf) -> Tensor:
+    """AdaIN (section 4): (N,C,H,W) moved and stretched to that mean and deviation.
+
+    ``most``: how far it is stretched at most, so that noise of flat pictures is not made much of.
+    """
     own_mean, own_deviation = moments(features)
-    moved = torch.addcmul(mean, features.float() - own_mean, deviation / own_deviation)
+    gain = (deviation / own_deviation).clamp(max=most)
+    moved = torch.addcmul(mean, features.float() - own_mean, gain)
     return moved.to(features.dtype)
 
 

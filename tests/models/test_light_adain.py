@@ -1,0 +1,55 @@
+"""The light AdaIN net: sizes, what styles do to it, and what half precision and flat pictures do."""
+
+import pytest
+import torch
+
+from gantool.models.adain import LightAdaIN, moments, restyled
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return LightAdaIN(4, 2).eval().requires_grad_(False)
+
+
+def pictures(*size):
+    return torch.rand(*size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("size", [(9, 9), (33, 41), (64, 17)])
+def test_any_size_comes_back_and_one_style_serves_all(net, size):
+    x, style = pictures(2, 3, *size), net.style(pictures(1, 3, 24, 16))
+    assert [tuple(part.shape) for part in style] == [(1, c, 1, 1) for c in (3, 4, 8, 16, 24) for _ in (0, 1)]
+    y = net(x, style)
+    assert y.shape == x.shape and torch.isfinite(y).all()
+    assert torch.allclose(y[1:], net(x[1:], style), atol=1e-5)
+
+
+def test_what_it_adds_to_is_the_picture_in_the_style_s_colours(net):
+    net.paint.weight.zero_(), net.paint.bias.zero_()
+    x, painting = pictures(1, 3, 32, 32), 0.5 * pictures(1, 3, 40, 24)
+    y = net(x, net.style(painting))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(moments(y), moments(painting), strict=True))
+    assert torch.allclose(net(x, net.style(x)), x, atol=1e-5)
+
+
+def test_each_part_of_a_style_matters(net):
+    x, style = pictures(1, 3, 32, 32), net.style(pictures(1, 3, 32, 24))
+    for number in range(len(style)):
+        other = [part + 0.3 * (i == number) for i, part in enumerate(style)]
+        assert (net(x, tuple(other)) - net(x, style)).abs().max() > 1e-4, number
+
+
+def test_noise_of_a_flat_picture_is_stretched_so_far_only(net):
+    flat = 0.5 + 1e-2 * pictures(1, 3, 32, 32)
+    assert restyled(flat, torch.zeros(1), torch.ones(1)).std() > 0.3
+    assert restyled(flat, torch.zeros(1), torch.ones(1), most=5.0).std() < 0.02
+    assert net(flat, net.style(pictures(1, 3, 32, 32))).std((-1, -2)).max() < 0.1
+
+
+def test_half_precision_is_near(net):
+    x, painting = pictures(1, 3, 40, 40), pictures(1, 3, 32, 32)
+    y = net(x, net.style(painting))
+    halved = net.to(torch.bfloat16)
+    half = halved(x.bfloat16(), halved.style(painting.bfloat16()))
+    assert half.dtype == torch.bfloat16 and (half.float() - y).abs().mean() < 0.05
