@@ -120,7 +120,7 @@ def train(request: TrainRequest) -> Path:
             loop.report(step, **terms)
         if loop.due(step):
             loop.report(step, grad_norm=training.grad_norm(fabric, net), lr=lr)
-        fabric.clip_gradients(model, optimizer, max_norm=5.0)
+        fabric.clip_gradients(model, optimizer, max_norm=2.0)
         optimizer.step()
         ema.update(net, step)
     for path in (*sources.photos.bad, *sources.paintings.bad):
