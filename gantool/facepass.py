@@ -22,7 +22,8 @@ from gantool.engine import Progress, expected_frames, frame_bytes
 from gantool.errors import InputError
 from gantool.faces import Face, Follower, chosen
 from gantool.media.video import Frame, VideoInfo, read_frames
-from gantool.motion import Measured, MotionTracker, Pair, is_repeat
+from gantool.motion import MotionTracker, is_repeat
+from gantool.ops import flow as optical
 from gantool.passes import State
 from gantool.pipelines import frontalize
 from gantool.pipelines.frontalize import Fusion
@@ -68,7 +69,7 @@ class FacePass:
     ) -> None:
         self.step, self.warn, self.part = step, warn, part
         self.seconds = {"net": 0.0}
-        self._motion = MotionTracker("dis")  # cuts alone are asked for, and these the quickest flow finds
+        self._motion = MotionTracker(_enough_for_cuts)
         self._follower = None if step.find is None else Follower(step.find)
         self._number = 0
         self._frame: np.ndarray | None = None
@@ -134,25 +135,11 @@ class FacePass:
             repeat = is_repeat(frame.rgb, self._frame)
             self._frame = frame.rgb
         else:
-            pair = self._motion.look(frame.rgb)
-            repeat = pair is None
-            cut = pair is not None and self._motion.judge(pair, self._measured(pair)).cut
+            motion = self._motion.next(frame.rgb)
+            repeat, cut = motion.repeat, motion.cut
         if not repeat:
             self._last = self._found(frame, cut)
         return Seen(frame, self._last[0], self._number, self._last[1], repeat)
-
-    def _measured(self, pair: Pair) -> Measured | None:
-        """The motion, but for frames so alike that no cut can be between them: those of a still camera."""
-        if pair.earlier is not None:
-            size = (_AFAR_PX, _AFAR_PX)
-            afar = [
-                cv2.resize(gray, size, interpolation=cv2.INTER_AREA) for gray in (pair.gray, pair.earlier)
-            ]
-            difference = float(cv2.absdiff(*afar).mean())
-            if difference < _NO_CUT:
-                rest = np.zeros((1, 1, 2), np.float32), np.ones((1, 1), np.float32)
-                return Measured(*rest, held=1.0, likeness=1.0, residual=difference)
-        return self._motion.measure(pair)
 
     def _found(self, frame: Frame, cut: bool) -> tuple[list[Face], bool]:
         """The faces to show that were found in a frame, and whether any was."""
@@ -284,3 +271,11 @@ def fused(
     if len(people) > 1:
         warn(f"{len(people)} faces are shown one after the other; this is the one that is seen best")
     return most.view(), most.count
+
+
+def _enough_for_cuts(gray: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+    """The flow between two grey pictures (h,w) -> (h,w,2), but rest where they are too alike for a cut."""
+    afar = [cv2.resize(one, (_AFAR_PX, _AFAR_PX), interpolation=cv2.INTER_AREA) for one in (gray, earlier)]
+    if float(cv2.absdiff(*afar).mean()) < _NO_CUT:
+        return np.zeros((*gray.shape, 2), np.float32)
+    return optical.estimate(gray, earlier, "dis")

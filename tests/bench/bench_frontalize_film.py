@@ -19,55 +19,59 @@ import torch
 from gantool import faces, loading
 from gantool.catalog import Checkpoint
 from gantool.engine import run_video
-from gantool.faces import Follower
+from gantool.faces import Face
 from gantool.facestep import FaceStep
 from gantool.media.video import probe, read_frames
-from gantool.motion import MotionTracker
+from gantool.models.frontalizer import FrontalGenerator
 from gantool.pipelines.frontalize import Frontalizer
 from gantool.selection import local_file
 
+# Only asked whom it would show.
+NOBODY = Frontalizer(FrontalGenerator(2, 3), Checkpoint("none", "frontalize"), device=torch.device("cpu"))
+
 
 def followed(path: Path, find: faces.Detector) -> None:
-    """Print what becomes of the largest face of a film."""
-    motion, follower = MotionTracker("dis"), Follower(find)
+    """Print what becomes of the face that a film of front views would show."""
+    latest: list[Face] = []
+
+    def watched(picture: np.ndarray) -> list[Face]:
+        began = time.perf_counter()
+        latest[:] = find(picture)
+        spent["detector"] += time.perf_counter() - began
+        return latest
+
     raw: list[np.ndarray] = []
     shown: list[np.ndarray] = []
-    heights: list[float] = []
-    yaws: list[float] = []
-    frames = cuts = several = 0
-    spent = {"detector": 0.0, "cuts": 0.0}
-    number = None
-    for frame in read_frames(path):
-        began = time.perf_counter()
-        moved = motion.next(frame.rgb)
-        between = time.perf_counter()
-        frames, cuts = frames + 1, cuts + moved.cut
-        there = follower.step(frame.rgb, frame.time, cut=moved.cut)
-        spent["cuts"] += between - began
-        spent["detector"] += time.perf_counter() - between
-        found = [one for one in there if one.found]
-        several += len(found) > 1
-        if all(one.number != number for one in there):
-            number = found[0].number if found else None
-            raw.append(np.full((5, 2), np.nan))  # nobody moves from one face to another
+    turns: list[tuple[float, float]] = []
+    frames, number, spent = 0, 0, {"detector": 0.0}
+    began = time.perf_counter()
+    for seen in FaceStep(NOBODY, watched).begin(print).follow(read_frames(path)):
+        frames += 1
+        if seen.number != number:  # nobody moves from one face to another
+            number = seen.number
+            raw.append(np.full((5, 2), np.nan))
             shown.append(raw[-1])
-        for one in found:
-            if one.number == number and one.face.points is not None and one.raw.points is not None:
-                raw.append(one.raw.points)
-                shown.append(one.face.points)
-                heights.append(one.face.box[3])
-                yaws.append(one.face.yaw or 0.0)
-    print(f"\n{path.name}: {frames} frames, face in {len(heights)}, several in {several}, {cuts} cuts")
-    if not heights:
+        for face in seen.faces:
+            assert face.points is not None
+            near = [one.points for one in latest if one.points is not None]
+            raw.append(min(near, key=lambda points: float(np.abs(points - face.points).sum())))
+            shown.append(face.points)
+            turns.append((face.box[3], face.yaw or 0.0))
+    seconds = time.perf_counter() - began
+    print(
+        f"\n{path.name}: {frames} frames, face in {len(turns)}, of {np.isnan(raw).any((1, 2)).sum()} people"
+    )
+    if not turns:
         return
+    heights, yaws = np.array(turns).T
     tall = float(np.median(heights))
-    print(f"  height {tall:.0f} px, yaw {min(yaws):.0f} to {max(yaws):.0f} degrees")
+    print(f"  height {tall:.0f} px, yaw {yaws.min():.0f} to {yaws.max():.0f} degrees")
     for what, order in (("speed", 1), ("trembling", 2)):
         ways = [np.nanmean(np.hypot(*np.diff(np.array(p), order, axis=0).T)) for p in (raw, shown)]
         words = [f"{way:.2f} px ({1000 * way / tall:.1f})" for way in ways]
         print(f"  {what}: {words[0]} as found, {words[1]} as shown")
-    each = ", ".join(f"{name} {1000 * seconds / frames:.0f} ms" for name, seconds in spent.items())
-    print(f"  a frame: {each}; {frames / sum(spent.values()):.1f} frames/s")
+    each = f"{1000 * spent['detector'] / frames:.0f} ms each for the detector"
+    print(f"  decoded and followed at {frames / seconds:.1f} frames/s, {each}")
 
 
 def whole(path: Path, step: FaceStep, target: Path) -> None:
