@@ -12,14 +12,14 @@ from gantool.ops import flow as optical
 _MOST_DOUBT = 0.25  # of the picture
 
 
-def relied(motion: Motion, past: np.ndarray | None) -> np.ndarray:
-    """How far a picture that is fetched along a motion rests on what was there: (h,w) float32 in [0,1].
+def relied(trust: np.ndarray | None, motion: Motion, past: np.ndarray | None) -> np.ndarray:
+    """How far a picture that is fetched along a motion can be relied on: (h,w) float32 in [0,1].
 
-    ``past``: the same of the earlier picture, None for 1 everywhere. What is doubtful stays so, wherever it
-    goes. ``motion`` must have a flow.
+    ``trust``: that of the motion, or its loose one; ``past``: the same of the earlier picture, None for 1
+    everywhere. What is doubtful stays so, wherever it goes. ``motion`` must have a flow.
     """
-    assert motion.flow is not None and motion.trust is not None
-    return motion.trust if past is None else motion.trust * optical.follow(past, motion.flow)
+    assert motion.flow is not None and trust is not None
+    return trust if past is None else trust * optical.follow(past, motion.flow)
 
 
 class KeyFrames:
@@ -41,7 +41,7 @@ class KeyFrames:
         """Whether the next frame is a key frame. In order, without repeats."""
         if self.every > 1 and motion.flow is not None and not motion.resumed:
             self._age += 1
-            self._sure = relied(motion, self._sure)
+            self._sure = relied(motion.loose, motion, self._sure)
             if self._age < self.every and float(self._sure.mean()) > 1 - _MOST_DOUBT:
                 return False
         self._age, self._sure = 0, None

@@ -27,27 +27,32 @@ _STILL = 0.2  # px a frame below which it is said not to
 _FLASH = 3  # frames: a cut that is undone so soon was a flash or a damaged frame
 
 
+Way = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
 @dataclass(frozen=True)
 class Motion:
     """How a frame continues the ones before.
 
     ``flow``: (h,w,2) float32, this frame into the earlier one, at the flow's own size; None when there is
     nothing to continue: the first frame, a scene cut, or flow that failed.
-    ``trust``: (h,w) float32 in [0,1], the weight of the past; None with ``flow``.
+    ``trust``: (h,w) float32 in [0,1], the weight of the past beside what is new; ``loose``: its weight where
+    there is nothing else, without the care that whole pictures need. None with ``flow``.
     ``repeat``: the frame is the one before, byte by byte.
     ``resumed``: the earlier frame is not the one just before but the last one before the latest cut.
     ``cut``: a scene cut was seen here.
-    ``ahead``: (flow, trust) of the earlier frame into this one, where that was asked for.
+    ``ahead``: (flow, trust, loose) of the earlier frame into this one, where that was asked for.
     ``drift``: how far what the camera sees has moved since the last cut, across and down, in widths and
     heights of the frame, as far as that is clear.
     """
 
     flow: np.ndarray | None = None
     trust: np.ndarray | None = None
+    loose: np.ndarray | None = None
     repeat: bool = False
     resumed: bool = False
     cut: bool = False
-    ahead: tuple[np.ndarray, np.ndarray] | None = None
+    ahead: Way | None = None
     drift: tuple[float, float] = (0.0, 0.0)
 
 
@@ -57,7 +62,7 @@ def turned(motions: Sequence[Motion]) -> list[Motion]:
     The last frame continues nothing. The frame before a flash continues the one after it, if that is there.
     """
     result = [Motion() for _ in motions]
-    over_flash: tuple[np.ndarray, np.ndarray] | None = None
+    over_flash: Way | None = None
     for t in range(len(motions) - 1, 0, -1):
         motion = motions[t]
         if motion.resumed:
@@ -95,17 +100,16 @@ class Pair(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What :meth:`MotionTracker.measure` found out about a pair. ``held``: mean trust, careful or not.
+    """What :meth:`MotionTracker.measure` found out about a pair. ``held``: mean of what is trusted loosely.
 
-    ``ahead``: flow and trust of the earlier frame into the later.
+    ``back``: flow, trust and loose trust of the later frame into the earlier; ``ahead``: the other way.
     """
 
-    flow: np.ndarray
-    trust: np.ndarray
+    back: Way
     held: float
     likeness: float
     residual: float
-    ahead: tuple[np.ndarray, np.ndarray] | None = None
+    ahead: Way | None = None
 
 
 class MotionTracker:
@@ -200,13 +204,13 @@ class MotionTracker:
         usual = float(np.mean(self._residuals)) if self._residuals else 0.0
         self._residuals = [*self._residuals[-1:], found.residual]
         cut = found.likeness < 0.55 and found.residual > 10 and found.residual > 2.5 * usual
-        flow, trust, held, ahead = found.flow, found.trust, found.held, found.ahead
+        way, held, ahead = found.back, found.held, found.ahead
         if not cut and held < _LOST:
-            flow, trust, held = self._at_rest(gray, previous)
-            ahead = (flow, trust) if self._ahead else None
+            way, held = self._at_rest(gray, previous)
+            ahead = way if self._ahead else None
         if not cut and held >= _LOST:
-            self._drift[0] += _camera(flow)
-            return Motion(flow, trust, ahead=ahead, drift=self._drifted())
+            self._drift[0] += _camera(way[0])
+            return Motion(*way, ahead=ahead, drift=self._drifted())
         before, recent = self._before, self._since_cut <= _FLASH
         self._before, self._since_cut = previous, 0
         self._residuals = []
@@ -215,20 +219,21 @@ class MotionTracker:
         if before is not None and recent:
             back = self._measure(gray, before)
             if back.likeness > 0.8 and back.held >= _LOST:
-                self._drift[0] = drift_before + _camera(back.flow)
-                return Motion(back.flow, back.trust, resumed=True, ahead=back.ahead, drift=self._drifted())
+                self._drift[0] = drift_before + _camera(back.back[0])
+                return Motion(*back.back, resumed=True, ahead=back.ahead, drift=self._drifted())
         return Motion(cut=cut)
 
     def _drifted(self) -> tuple[float, float]:
         across, down = self._drift[0].tolist()
         return across, down
 
-    def _at_rest(self, gray: np.ndarray, earlier: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """(flow, trust, its mean) that say "nothing moves": for frames too empty or dark to see motion in."""
-        flow = np.zeros((*gray.shape, 2), np.float32)
+    def _at_rest(self, gray: np.ndarray, earlier: np.ndarray) -> tuple[Way, float]:
+        """What says "nothing moves", and its mean trust: for frames too empty or dark to see motion in."""
+        flow, none = np.zeros((*gray.shape, 2), np.float32), np.zeros(gray.shape, np.float32)
         if _alike(gray, earlier)[1] >= 4:
-            return flow, np.zeros(gray.shape, np.float32), 0.0
-        return flow, *self._trust(gray, earlier)
+            return (flow, none, none), 0.0
+        trust, loose = self._trust(gray, earlier)
+        return (flow, trust, loose), float(loose.mean())
 
     def _trust(
         self,
@@ -236,20 +241,19 @@ class MotionTracker:
         fetched: np.ndarray,
         agreed: np.ndarray | float = 1.0,
         gap: np.ndarray | float = 0.0,
-    ) -> tuple[np.ndarray, float]:
-        """The weight of the past, and the mean of what it is without care, by which flow is judged.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The weight of the past, and what it is without care, by whose mean flow is judged.
 
         ``agreed``: (h,w), where flow is believed; ``gap``: how far it disagrees there and back, px^2.
         """
         difference = (cv2.subtract(gray, fetched, dtype=cv2.CV_32F) / 255) ** 2
-        trust = agreed * np.exp(-self._photometric * difference)
-        held = float(trust.mean())
+        trust = loose = agreed * np.exp(-self._photometric * difference)
         if self._careful:
             # What lies beside a misfit is suspect too: an edge reaches further than the pixels that show it.
             near = cv2.blur(difference, (3, 3))
             trust = agreed * np.exp(-_CAREFUL * self._photometric * near - gap / (2 * _GAP**2))
             trust = cv2.erode(trust, np.ones((3, 3), np.uint8))
-        return trust, held
+        return trust, loose
 
     def _measure(self, gray: np.ndarray, earlier: np.ndarray, guessed: Sequence[np.ndarray] = ()) -> Measured:
         """Flow, trust, and two figures that tell a cut.
@@ -264,24 +268,24 @@ class MotionTracker:
         else:
             backward = optical.estimate(gray, earlier, self._method)
             forward = optical.estimate(earlier, gray, self._method)
-        fetched, trust, held = self._weighed(gray, earlier, backward, forward)
-        ahead = None
-        if self._ahead:
-            ahead = forward, self._weighed(earlier, gray, forward, backward)[1]
+        fetched, way, held = self._weighed(gray, earlier, backward, forward)
+        ahead = self._weighed(earlier, gray, forward, backward)[1] if self._ahead else None
         likeness, residual = _alike(gray, fetched)
-        return Measured(backward, trust, held, likeness, residual, ahead)
+        return Measured(way, held, likeness, residual, ahead)
 
     def _weighed(
         self, gray: np.ndarray, other: np.ndarray, there: np.ndarray, back: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, float]:
-        """(the other picture fetched along the flow there, trust, its mean) from the flows there and back."""
+    ) -> tuple[np.ndarray, Way, float]:
+        """(the other picture fetched along the flow there, that way, its mean trust) by both flows."""
         gap = optical.disagreement(there, back) if self._careful else 0.0
         agreed = optical.consistent(there, back)
         # Bicubic: between pixels, the blur of bilinear fetching would pass for motion that is wrong.
         fetched = optical.follow(other, there, cubic=True)
-        trust, held = self._trust(gray, fetched, agreed, gap)
-        trust = cv2.GaussianBlur(trust, (0, 0), 1.0)  # a hard edge would be seen in the result
-        return fetched, trust, held
+        trust, loose = self._trust(gray, fetched, agreed, gap)
+        held = float(loose.mean())
+        soft = cv2.GaussianBlur(trust, (0, 0), 1.0)  # a hard edge would be seen in the result
+        loose = cv2.GaussianBlur(loose, (0, 0), 1.0) if self._careful else soft
+        return fetched, (there, soft, loose), held
 
 
 def _camera(flow: np.ndarray) -> np.ndarray:

@@ -101,13 +101,13 @@ class Recursion:
         """The layer to show; ``layer`` itself, unchanged, where there is nothing to continue."""
         if motion.repeat and self.last is not None:
             return self.last
-        found = self.fetched(motion) if self.strength > 0 else None
+        history = self._fetched(motion) if self.strength > 0 else None
         self._turn(motion)
-        self.age, self.sure = 0, None
-        if found is None:
+        sure, self.age, self.sure = self.sure, 0, None
+        if history is None:
             self.last = layer
             return layer
-        history, trust = found
+        trust = relied(motion.trust, motion, sure)
         if self.kind == "detail":
             assert motion.flow is not None
             pixels = layer.shape[-1] / motion.flow.shape[1]
@@ -128,14 +128,14 @@ class Recursion:
         nothing is added there; whole pictures get what the net changes in the surroundings. Chroma, which
         needs no ``plain``, gets that of the surroundings.
         """
-        found = self.fetched(motion)
+        history = self._fetched(motion)
         self._turn(motion)
         self.age += 1
-        if found is None or motion.trust is None:
+        if history is None or motion.loose is None:
             self.last = self.sure = None
             return None
-        history, self.sure = found
-        trust = _enlarged(motion.trust, history)
+        self.sure = relied(motion.loose, motion, self.sure)
+        trust = _enlarged(motion.loose, history)
         if self.kind == "detail":
             self.last = plain + _finer_part((history - plain).mul_(trust), max(2, self.layer_scale))
         elif self.kind in _WHOLE:
@@ -144,23 +144,26 @@ class Recursion:
             self.last = _filled(history, trust)
         return self.last
 
-    def fetched(self, motion: Motion) -> tuple[Tensor, np.ndarray] | None:
-        """What was shown before, (C,h,w), brought along the motion, and how far to rely on it, as ``sure``.
+    def history(self, motion: Motion) -> tuple[Tensor, np.ndarray] | None:
+        """What was shown last, (C,h,w), brought along the motion of the next frame, and how far to rely on
+        it, as ``sure``; None where there is nothing to continue."""
+        history = self._fetched(motion)
+        if history is None:
+            return None
+        return history, relied(motion.loose, motion, None if motion.resumed else self.sure)
 
-        None where there is nothing to continue.
-        """
+    def _fetched(self, motion: Motion) -> Tensor | None:
         past = self.before if motion.resumed else self.last
         if past is None or motion.flow is None:
             return None
         flow = torch.from_numpy(motion.flow).movedim(-1, 0).to(past.device)
         stable = self.kind == "chroma" or (self.kind in _WHOLE and self.strength > _LIVELY)
-        history = optical.warp(past, flow, stable=stable)
-        return history, relied(motion, None if motion.resumed else self.sure)
+        return optical.warp(past, flow, stable=stable)
 
     def _turn(self, motion: Motion) -> None:
-        """Remember what was shown before a cut, or before the end of a flash."""
+        """Remember what was shown before a cut, or before the end of a flash; that is relied on wholly."""
         if motion.flow is None or motion.resumed:
-            self.before = self.last
+            self.before, self.sure = self.last, None
 
 
 def _enlarged(trust: np.ndarray, like: Tensor) -> Tensor:
@@ -270,7 +273,7 @@ class TemporalFilter:
 
         (C,h,w), and (h,w) in [0,1] at the flow's size. Online only, before that frame is blended.
         """
-        return self._forward.fetched(motion)
+        return self._forward.history(motion)
 
     def blend(self, motion: Motion, layer: Tensor, seen: bool = True) -> Tensor:
         """The layer to show, from the past; ``layer`` itself where there is nothing to continue.

@@ -13,7 +13,8 @@ def moved(trust: np.ndarray | float = 1.0, resumed: bool = False) -> Motion:
     """Everything moves by one pixel to the right."""
     flow = np.zeros((8, 10, 2), np.float32)
     flow[..., 0] = -1
-    return Motion(flow, np.broadcast_to(np.float32(trust), (8, 10)).copy(), resumed=resumed)
+    loose = np.broadcast_to(np.float32(trust), (8, 10)).copy()
+    return Motion(flow, np.zeros((8, 10), np.float32), loose, resumed=resumed)
 
 
 def test_every_nth_counts_from_the_last_one():
@@ -42,7 +43,7 @@ def test_doubt_adds_up_but_the_same_place_counts_once():
     strip[:, 0] = 0  # comes into view at the left, and moves on
     keys = KeyFrames(99)
     assert [keys.due(motion) for motion in (Motion(), *(moved(strip) for _ in range(4)))] == [1, 0, 0, 1, 0]
-    still = Motion(np.zeros((8, 10, 2), np.float32), strip)
+    still = Motion(np.zeros((8, 10, 2), np.float32), strip, strip)
     keys = KeyFrames(99)
     assert [keys.due(motion) for motion in (Motion(), *(still for _ in range(9)))] == [1] + [0] * 9
 
@@ -50,8 +51,8 @@ def test_doubt_adds_up_but_the_same_place_counts_once():
 def test_doubt_goes_where_the_picture_goes():
     doubtful = np.ones((8, 10), np.float32)
     doubtful[:, 4] = 0.25
-    assert np.array_equal(relied(moved(), doubtful), np.roll(doubtful, 1, axis=1))
-    assert np.array_equal(relied(moved(0.5), None), np.full((8, 10), 0.5))
+    assert np.array_equal(relied(moved().loose, moved(), doubtful), np.roll(doubtful, 1, axis=1))
+    assert np.array_equal(relied(moved(0.5).loose, moved(), None), np.full((8, 10), 0.5))
 
 
 def test_a_restored_one_goes_on():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from moving_pictures import scene, view
+from moving_pictures import HEIGHT, WIDTH, scene, view
 
 from gantool.motion import MotionTracker, flow_size, is_repeat
 from gantool.ops import flow as optical
@@ -105,3 +105,15 @@ def test_flow_size():
     assert flow_size(240, 320) == (192, 256)
     assert flow_size(16, 16) == (16, 16)
     assert flow_size(1, 4000) == (1, 640)
+
+
+def test_loose_trust_is_that_without_care():
+    rng = np.random.default_rng(0)
+    trackers = [MotionTracker(photometric=50, careful=careful, ahead=True) for careful in (False, True)]
+    for t in range(2):
+        picture = view(scene(1), 5 * t, 20).astype(int) + rng.normal(0, 4, (HEIGHT, WIDTH, 1))
+        plain, careful = (one.next(np.clip(picture, 0, 255).astype(np.uint8)) for one in trackers)
+    assert plain.trust is not None and careful.trust is not None and plain.loose is plain.trust
+    assert np.array_equal(careful.loose, plain.trust) and careful.trust.mean() < 0.9 * plain.trust.mean()
+    assert plain.ahead is not None and careful.ahead is not None
+    assert np.array_equal(careful.ahead[2], plain.ahead[1])
