@@ -118,8 +118,10 @@ class FaceStep:
 def too_far(some: Sequence[Face]) -> str:
     """Why none of these faces could be put back."""
     least = min(abs(face.yaw or 0.0) for face in some)
-    who = "the face is" if len(some) == 1 else f"all {len(some)} faces are"
-    return f"{who} turned by {least:.0f} degrees or more, and --paste is for less than 30"
+    limit = f"--paste is for less than {frontalize.STEEPEST_PASTE:.0f}"
+    if len(some) == 1:
+        return f"the face is turned by {least:.0f} degrees, and {limit}"
+    return f"all {len(some)} faces are turned by {least:.0f} degrees or more, and {limit}"
 
 
 def _said(some: Sequence[Face], picture: Picture) -> list[str]:
