@@ -11,6 +11,7 @@ from gantool.catalog import COMMANDS, Catalog, Checkpoint, embedded_row
 from gantool.errors import UsageError, WeightsError
 
 _SPEC = re.compile(r"hf:(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)(@(?P<revision>[^@]+))?")
+GATYS = "gatys"  # the style of a picture by optimisation, which takes a net that was made to see
 _SUFFIXES = (".safetensors", ".pth", ".pth.tar", ".pt", ".bin", ".ckpt")  # what is inside is looked at later
 
 
@@ -33,12 +34,15 @@ def select(
     """What ``--model SPEC`` means for a task.
 
     ``spec``: ``auto`` (the recommended checkpoint if it is here, else the built-in one), ``builtin``, a name
-    of the catalog, a path, or ``hf:owner/repo/file`` with an optional ``@revision``. ``device_class`` is
-    "cpu" or "gpu"; ``scale`` the output scale asked for, by which built-in upscalers are chosen.
+    of the catalog, a path, or ``hf:owner/repo/file`` with an optional ``@revision``; of style also ``gatys``,
+    which takes what sees best here. ``device_class`` is "cpu" or "gpu"; ``scale`` the output scale asked for,
+    by which built-in upscalers are chosen.
     Raises UsageError for an unknown name or a model of another task, WeightsError for a missing or bad file.
     """
     if spec == "auto":
         return _auto(task, catalog, device_class, scale)
+    if spec == GATYS and task == "style":
+        return _eye(catalog, device_class)
     if spec == "builtin":
         row = catalog.builtin(task, scale)
         return Choice(row, hub.fetch(row))
@@ -90,6 +94,15 @@ def _auto(task: str, catalog: Catalog, device_class: str, scale: float | None) -
             f"Using {row.name} (built-in); {better.name} {why}: `gantool models pull {better.name}` ({size})."
         )
     return Choice(row, hub.fetch(row), notice)
+
+
+def _eye(catalog: Catalog, device_class: str) -> Choice:
+    """The net that measures likeness, to paint by: VGG19 if it is here, else the built-in one."""
+    choice = _auto("percept", catalog, device_class, None)
+    # Average pooling as in the paper; and borders that are no edges.
+    args = {**choice.row.args, "pool": "avg", "padding": "replicate"}
+    row = replace(choice.row, name=f"{GATYS}-{choice.row.name}", task="style", args=args)
+    return replace(choice, row=row)
 
 
 def _spec_row(spec: str, task: str) -> Checkpoint:

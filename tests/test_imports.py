@@ -38,6 +38,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
             "records",
             "conversion",
             "parts",
+            "gatys",
             "download",
             "resume",
             "devices",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gantool.commands.live import Live
 from gantool.commands.options import (
     Batch,
     Files,
@@ -90,6 +91,15 @@ def command(
             help="Short side at which styles are seen; smaller gives finer strokes. [their own, at most 512]",
         ),
     ] = None,
+    live: Annotated[
+        Path | None,
+        option(
+            "Quality",
+            "--live",
+            metavar="FILE",
+            help="With --model gatys: keep the picture so far in this file, to watch it come about.",
+        ),
+    ] = None,
     quality: Quality,
     video: Video,
     hardware: Hardware,
@@ -106,7 +116,8 @@ def command(
     """Paint photos and films in the style of a picture, or of several.
 
     --model takes nets for any style (AdaIN, MicroAST), and nets that have learned a single one
-    (fast-neural-style), which need no --style.
+    (fast-neural-style), which need no --style. --model gatys trains the pixels of a photo themselves (Gatys
+    et al. 2016), which takes minutes.
     """
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
@@ -114,6 +125,9 @@ def command(
     _check_counts(len(given), len(weight or ()), len(mask or ()))
     styles = _opened(given, weight or (), mask or (), style_size, quality.max_pixels)
     _check_model(model.model, styles)
+    if live is not None and model.model != "gatys":
+        raise UsageError("--live is for --model gatys", remedy="Leave it out")
+    watcher = Live(console, live, files.overwrite)
 
     def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
         from gantool.pipelines import style as pipeline
@@ -128,6 +142,7 @@ def command(
             keep_color=keep_color,
             style_size=style_size,
             tile_px=tile_px,
+            watcher=watcher,
             warn=warn,
         )
 
@@ -181,7 +196,7 @@ def _check_model(spec: str, styles: Sequence[Style]) -> None:
     rows = [row for row in load_catalog().rows if row.name == spec and row.task == "style"]
     if rows:
         check(styles, takes_any_style(rows[0].arch), spec)
-    elif spec in ("auto", "builtin"):
+    elif spec in ("auto", "builtin", "gatys"):
         check(styles, True, "used by default" if spec == "auto" else spec)
     else:
         given = any(style.picture is not None for style in styles)  # whether it may be, the file will tell

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
 from gantool.errors import UsageError, WeightsError
+from gantool.gatys import Effort
 from gantool.ops.color import join_lab, lightness, rgb_to_lab
 from gantool.ops.palette import palette_of, with_palette
 from gantool.ops.resize import resize, to_tensor
-from gantool.pipelines import Context, Pipeline, translate
+from gantool.pipelines import Context, Pipeline, gatys, translate
 from gantool.pipelines.style_pictures import SMALLEST, read_mask, read_style, sized
 
 KEEP_COLOR = ("off", "luma", "histogram")
+EFFORT = Effort()
 FADE = 1.0  # s in which one style takes over from the one before
 _PARTS = ("Encoder", "Decoder", "Modulator")
 
@@ -51,6 +53,8 @@ def build(
     keep_color: str = "off",
     style_size: int | None = None,
     tile_px: int | None = None,
+    effort: Effort | None = None,
+    watcher: gatys.Watcher | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Pipeline:
     """The style pipeline: its layer is the whole picture (N,3,H,W) in [0,1], before colours are put back.
@@ -61,7 +65,8 @@ def build(
     has those of the beginning.
 
     Args:
-        nets: the row's net, or that and those of ``row.needs`` in their order; in eval mode.
+        nets: the row's net, or that and those of ``row.needs`` in their order; in eval mode. Or VGG19 and its
+            like, by which photos are painted pixel by pixel (:mod:`gantool.gatys`).
         styles: for a net that takes any style at least one; one that learned its own needs none.
         strength: 0..1, how far from the picture's own style toward that of the styles; what the net loses of
             the picture in its own style is put back in the measure that is left, so that 0 is the picture. A
@@ -71,6 +76,7 @@ def build(
         style_size: short side at which styles are encoded, px, at least 16; None for 512 or less. Smaller
             styles give smaller strokes.
         tile_px: as for :func:`gantool.pipelines.translate.build`.
+        effort, watcher: of such a painting.
         warn: told what tiles change, and when a mask had to be resized.
 
     Raises:
@@ -85,9 +91,21 @@ def build(
     if style_size is not None and style_size < SMALLEST:
         raise UsageError(f"--style-size {style_size} is too small", remedy=f"Use at least {SMALLEST}")
     net = _joined(nets, row)
-    check(styles, hasattr(net, "style"), row.name)
+    eye = gatys.is_eye(net)
+    check(styles, eye or hasattr(net, "style"), row.name)
+    if eye and tile_px is not None:
+        raise UsageError(f"{row.name} paints no tiles", remedy="Leave out --tile-px")
 
     def runner(some: Sequence[Style]) -> Callable[[Tensor, Context], Tensor]:
+        if eye:
+            given = [(_picture(style, style_size), style.weight) for style in _first(some)]
+            words = {
+                "strength": strength,
+                "style_size": style_size,
+                "effort": effort or EFFORT,
+                "watcher": watcher,
+            }
+            return gatys.painter(net, given, device=device, warn=warn, **words)
         styled = _Styled(net, strength)
         run = translate.build(styled, row, device=device, dtype=dtype, tile_px=tile_px, warn=warn).predict
         shown = _Timeline(net, some, style_size, device, dtype) if hasattr(net, "style") else None
@@ -181,10 +199,7 @@ class _Timeline:
         dtype: torch.dtype,
     ) -> None:
         times = sorted({style.at or 0.0 for style in styles})
-        self._known = [
-            _mixed(net, [style for style in styles if (style.at or 0.0) == time], size, device, dtype)
-            for time in times
-        ]
+        self._known = [_mixed(net, _of(styles, time), size, device, dtype) for time in times]
         self._starts = times[1:]  # the first holds from the beginning on, whatever its time
         gaps = [later - start for start, later in pairwise(self._starts)]
         self._fades = [min(FADE, gap) for gap in (*gaps, FADE)]
@@ -253,11 +268,25 @@ def _mixed(
     total = sum(style.weight for style in styles)
     found: list[list[Tensor]] = []
     for style in styles:
-        given = style.picture
-        assert given is not None
-        picture = given if isinstance(given, np.ndarray) else read_style(Path(given), size)
-        shown = to_tensor(sized(picture, size)[None]).to(device, dtype)
+        shown = to_tensor(_picture(style, size)[None]).to(device, dtype)
         with torch.no_grad():
             measured: tuple[Tensor, ...] = net.style(shown)  # type: ignore[operator]
         found.append([style.weight / total * one for one in measured])
     return tuple(torch.stack(same).sum(0) for same in zip(*found, strict=True))
+
+
+def _picture(style: Style, size: int | None) -> np.ndarray:
+    """What a net is shown of a style, (H,W,3)."""
+    given = style.picture
+    assert given is not None
+    return sized(given if isinstance(given, np.ndarray) else read_style(Path(given), size), size)
+
+
+def _of(styles: Sequence[Style], time: float) -> list[Style]:
+    """Those that begin together at a time."""
+    return [style for style in styles if (style.at or 0.0) == time]
+
+
+def _first(styles: Sequence[Style]) -> list[Style]:
+    """Those of the beginning."""
+    return _of(styles, min(style.at or 0.0 for style in styles))

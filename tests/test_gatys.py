@@ -1,0 +1,169 @@
+"""Painting by optimisation, with tiny nets that see and few steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cli_kit import call, film, names, photo
+from PIL import Image
+
+from gantool import gatys, percept
+from gantool.errors import ExitCode, UsageError
+from gantool.gatys import Effort, Eye, paint, sizes, steps
+from gantool.models.vgg import VGG19
+from gantool.ops.palette import palette_of
+from gantool.pipelines import Context
+from gantool.pipelines import gatys as pipeline
+
+QUICK = Effort(first=4, later=2, longest=64)
+
+
+@pytest.fixture(scope="module")
+def eye() -> Eye:
+    torch.manual_seed(0)
+    return Eye.of(VGG19(0.05, "avg", "replicate").requires_grad_(False))
+
+
+def picture(seed: int, height: int = 64, width: int = 80) -> torch.Tensor:
+    torch.manual_seed(seed)
+    x = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 10), size=(height, width), mode="bicubic")
+    return x.clamp(0.05, 0.95)
+
+
+def test_sizes_grow_to_the_picture_s_own():
+    found = sizes(480, 640, Effort(longest=128))
+    assert found == [(120, 160), (170, 226), (240, 320), (339, 453), (480, 640)]
+    assert sizes(100, 1000, Effort(longest=128))[0] == (71, 707)  # both sides still show something
+    assert sizes(64, 64, Effort()) == [(64, 64)]
+    assert steps(480, 640, Effort(first=200, later=100, longest=128)) == 600
+    assert steps(5, 7, Effort(first=200)) == 200
+
+
+def test_layers_of_the_paper_and_those_of_a_small_net(eye):
+    assert eye.style[-1] == "relu4_1" and eye.content == "relu3_2"
+    with torch.device("meta"):
+        whole = Eye.of(VGG19())
+    assert whole.style == ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    assert whole.content == "relu4_2"
+
+
+def test_steps_lessen_the_loss_and_bring_the_colours_near(eye):
+    content, style = picture(1), picture(2) * torch.tensor((1.0, 0.4, 0.2)).view(1, 3, 1, 1)
+    goal = gatys._Goal(eye, content, content, [(style, 1.0)], 1.0)
+    few, many = (
+        paint(eye, content, [(style, 1.0)], effort=Effort(first=count, longest=64)) for count in (1, 40)
+    )
+    with torch.no_grad():
+        before, between, after = (float(goal.loss(y, Effort())) for y in (content, few, many))
+    assert after < 0.8 * between < between < before
+    apart = [float((palette_of(y[0]).mean - palette_of(style[0]).mean).abs().max()) for y in (content, many)]
+    assert apart[1] < 0.2 * apart[0]
+    assert float(many.min()) >= 0 and float(many.max()) <= 1
+
+
+def test_strength_0_is_the_picture_and_little_changes_little(eye):
+    content, style = picture(1), picture(2)
+    same = paint(eye, content, [(style, 1.0)], strength=0.0, effort=QUICK)
+    assert (same - content).abs().max() < 0.05
+    apart = [
+        float((paint(eye, content, [(style, 1.0)], strength=s, effort=QUICK) - content).abs().mean())
+        for s in (0.0, 0.3, 1.0)
+    ]
+    assert apart[0] < apart[1] < apart[2]
+
+
+@pytest.mark.parametrize("size", [(64, 80), (1, 1), (9, 130), (70, 65)])
+def test_any_size_and_every_step_is_told(eye, size):
+    class Counter:
+        done = 0
+
+        def advance(self, n: int = 1) -> None:
+            self.done += n
+
+    told, shown = Counter(), []
+    content = (
+        picture(3, 96, 96)[..., : size[0], : size[1]] if min(size) > 60 else torch.full((1, 3, *size), 0.4)
+    )
+    effort = Effort(first=11, later=10, longest=64)
+    y = paint(
+        eye, content, [(picture(2), 2.0), (picture(4), 1.0)], effort=effort, told=told, show=shown.append
+    )
+    assert y.shape == content.shape and bool(torch.isfinite(y).all())
+    height, width = size
+    assert told.done == steps(height, width, effort)
+    assert len(shown) == len(sizes(max(64, size[0]), max(64, size[1]), effort))
+    assert abs(shown[-1].shape[-1] / shown[-1].shape[-2] - size[1] / size[0]) < 0.05 * size[1] / size[0]
+
+
+def test_the_pipeline_s_part(eye, monkeypatch):
+    told = []
+    words = {"device": torch.device("cpu"), "strength": 1.0, "style_size": None, "watcher": None}
+    art = (picture(2)[0].movedim(0, -1) * 255).byte().numpy()
+    run = pipeline.painter(eye.net, [(art, 1.0)], warn=told.append, effort=QUICK, **words)
+    with torch.inference_mode():
+        x = torch.cat([picture(5), picture(6)])
+        y = run(x, Context())
+    assert y.shape == x.shape and not told
+    alone = paint(eye, picture(6), [(picture(2).mul(255).byte() / 255, 1.0)], effort=QUICK)
+    assert torch.allclose(y[1:], alone, atol=1e-5)
+    monkeypatch.setitem(pipeline.MOST_PX, "cpu", 64 * 65)
+    assert run(x[:1].clone(), Context()).shape == x[:1].shape
+    assert told == ["80x64 px are more than gatys can paint; it paints 72x58, enlarged then"]
+    with pytest.raises(UsageError, match="paints photos"):
+        run(x, Context(times=(0.0, 0.04)))
+
+
+# ---- the command
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    photo(work / "a.png", 66, 64, gray=False)
+    Image.fromarray((picture(2)[0].movedim(0, -1) * 255).byte().numpy()).save(work / "art.png")
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("GANTOOL_DEVICE", "cpu")
+    monkeypatch.setattr("gantool.pipelines.style.EFFORT", Effort(first=12, later=2))
+    return work
+
+
+def test_gatys_on_the_command_line(here, capfd, monkeypatch):
+    """Offline, by the built-in encoder, which is said; the picture so far lies in a file."""
+    monkeypatch.setattr("gantool.commands.live._EVERY_S", 0.0)
+    words = ["style", "a.png", "--style", "art.png", "--model", "gatys"]
+    done = call(capfd, *words, "--live", "so-far.png", "--json")
+    assert done.code == 0, done.err
+    (record,) = done.records
+    assert record["model"] == "gatys-percept" and (record["width"], record["height"]) == (66, 64)
+    assert "Using percept (built-in)" in done.err and "gantool models pull vgg19" in done.err
+    assert Image.open("so-far.png").size == (66, 64)
+    again = call(capfd, *words, "-o", "b.png", "--live", "so-far.png")
+    assert again.code == ExitCode.OUTPUT and "--live exists" in again.err
+    assert names(here) == ["a.png", "a.style.png", "art.png", "so-far.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], ExitCode.USAGE, "gatys must be shown a style"),
+        (["--style", "art.png", "--tile-px", "64"], ExitCode.USAGE, "paints no tiles"),
+        (["--style", "art.png", "--live", "x.txt"], ExitCode.OUTPUT, 'written as ".txt"'),
+        (["--style", "art.png", "--live", "no/x.png"], ExitCode.OUTPUT, "folder for --live is missing"),
+    ],
+)
+def test_what_gatys_cannot(here, capfd, words, code, said):
+    done = call(capfd, "style", "a.png", "--model", "gatys", "-o", "b.png", *words)
+    assert done.code == code and said in done.err
+    assert names(here) == ["a.png", "art.png"]
+
+
+def test_films_and_other_models_are_refused(here, capfd):
+    film(here / "f.mp4", frames=2, width=64, height=64)
+    done = call(capfd, "style", "f.mp4", "--style", "art.png", "--model", "gatys")
+    assert done.code == ExitCode.USAGE and "gatys paints photos" in done.err
+    assert names(here) == ["a.png", "art.png", "f.mp4"]
+    done = call(capfd, "style", "a.png", "--style", "art.png", "--model", "microast", "--live", "x.png")
+    assert done.code == ExitCode.USAGE and "--live is for --model gatys" in done.err
+    assert percept.load("cpu", model="builtin").name == "percept"  # its own name is as it was
