@@ -181,7 +181,9 @@ class LightAdaIN(nn.Module):
             beside = moved.pop()
             larger = nn.functional.interpolate(y, scale_factor=2.0, mode="nearest")
             y = _leaky(up(torch.cat((larger[..., : beside.shape[-2], : beside.shape[-1]], beside), 1)))
-        return moved[0] + self.paint(torch.cat((y, moved[0]), 1))
+        # The colours once more: whether a stroke brightens the whole is nothing that the net need learn.
+        painted = moved[0] + self.paint(torch.cat((y, moved[0]), 1))
+        return restyled(painted, *style[:2], most=_MOST)
 
     def _features(self, x: Tensor) -> list[Tensor]:
         """At full size, a half, a quarter and an eighth, rounded up."""
