@@ -94,18 +94,19 @@ def test_a_net_that_gives_no_numbers(here, capfd, monkeypatch):
     assert names(here) == ["f.mp4"]
 
 
-def test_damage_in_the_middle_of_a_film(here, capfd):
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_damage_in_the_middle_of_a_film(here, capfd, suffix):
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(30)]
-    write_clip(here / "f.mp4", noise, Fraction(25), None, crf=10)
-    data = bytearray(Path("f.mp4").read_bytes())
+    write_clip(here / f"f{suffix}", noise, Fraction(25), None, crf=10)
+    data = bytearray(Path(f"f{suffix}").read_bytes())
     middle = len(data) // 2
     data[middle : middle + 9000] = rng.bytes(9000)
-    Path("f.mp4").write_bytes(data)
-    done = call(capfd, *UPSCALE, "f.mp4")
+    Path(f"f{suffix}").write_bytes(data)
+    done = call(capfd, *UPSCALE, f"f{suffix}")
     assert done.code == ExitCode.INPUT and "damaged after" in done.err and "--keep-partial" in done.err
-    assert names(here) == ["f.mp4"]
-    done = call(capfd, *UPSCALE, "f.mp4", "--keep-partial", "--json")
+    assert names(here) == [f"f{suffix}"]
+    done = call(capfd, *UPSCALE, f"f{suffix}", "--keep-partial", "--json")
     assert done.code == 0 and 1 <= done.records[0]["frames"] < 30
     assert any("damaged after" in warning for warning in done.records[0]["warnings"])
 

@@ -1,16 +1,32 @@
-"""Whether a file is as long as its first bytes say.
+"""Whether a file is as long as its first bytes say, and whether nothing is lost in the middle of it.
 
 FFmpeg reads a Matroska or AVI file that was cut short as if its end were meant, without an error. Both
 formats state their length at the head, which is compared with the file's own size here. Streams that were
 written live state none and are taken as they are.
+
+Where a Matroska file is damaged, FFmpeg looks for the next cluster and goes on there, without an error
+either; seconds may be gone. But each of its elements says where the next one begins (RFC 8794), so between
+two packets there must be a chain of them.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 _EBML, _SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")
+# RFC 9559: what lies beside and in clusters. Those that hold others are gone into; the rest is passed over.
+_GONE_INTO = {0x18538067, 0x1F43B675, 0xA0}  # Segment, Cluster, BlockGroup
+_PASSED = {
+    *(0xE7, 0xA7, 0xAB, 0xA3, 0xA1, 0x9B, 0xFB, 0xFA, 0xFD, 0xA4, 0xA2, 0x75A1, 0x75A2, 0x8E, 0xAF, 0xC8),
+    *(0xEC, 0xBF, 0x5854, 0x1C53BB6B, 0x1254C367, 0x1941A469, 0x1043A770, 0x114D9B74, 0x1549A966),
+    *(0x1654AE6B, 0x1A45DFA3),
+}
+_BLOCKS = {0xA3, 0xA1}  # SimpleBlock, Block
+_SLACK = 64  # bytes by which a block may differ from its packet: its head, and what compression takes off
 
 
 def is_cut_short(path: Path) -> bool:
@@ -22,11 +38,81 @@ def is_cut_short(path: Path) -> bool:
         return struct.unpack("<I", head[4:8])[0] + 8 > size
     if head[:4] != _EBML:
         return False
+    end = _segment_end(head)
+    return end is not None and end > size
+
+
+class Chain:
+    """Follows the packets of one stream of a Matroska file, in their order there; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self._file = path.open("rb", buffering=0)
+        head = self._file.read(4096)
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._end = _segment_end(head) or self._size
+        self._at: int | None = None  # behind the last packet's block
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def holds(self, packet: Any) -> bool:
+        """Whether nothing was skipped between the packet before and this one, or the file's end (None)."""
+        if packet is None or packet.pos is None or packet.size == 0:
+            return self._at is None or self._leads_to(min(self._end, self._size), block=False)
+        whole = self._at is None or self._at > packet.pos or self._leads_to(packet.pos, block=True)
+        self._at = self._behind(packet.pos, packet.size)
+        return whole
+
+    def _leads_to(self, goal: int, *, block: bool) -> bool:
+        """Whether elements follow each other up to ``goal``, where a block's data begin, or all ends."""
+        at = self._at
+        assert at is not None
+        while at < goal:
+            name, length, start = self._element(at)
+            if block and name in _BLOCKS and start == goal:
+                return True
+            if name in _GONE_INTO:
+                at = start
+            elif name in _PASSED and length is not None:
+                at = start + length
+            else:
+                return False
+        return at == goal and not block
+
+    def _behind(self, pos: int, size: int) -> int | None:
+        """Where the block ends whose data begin at ``pos``; None where that cannot be told."""
+        head = os.pread(self._file.fileno(), 9, max(0, pos - 9))
+        for width in range(1, min(8, len(head) - 1) + 1):
+            length, behind = _vint(head, len(head) - width)
+            if length is None or behind != len(head) or abs(length - size) > _SLACK:
+                continue
+            if head[-width - 1] in _BLOCKS:
+                return pos + length
+        return None
+
+    def _element(self, at: int) -> tuple[int, int | None, int]:
+        """(ID, length of the data or None for unknown, where the data begin)."""
+        head = os.pread(self._file.fileno(), 12, at)
+        width = 9 - head[0].bit_length() if head and head[0] else 0
+        if not 1 <= width <= 4:
+            return 0, None, at
+        length, start = _vint(head, width)
+        return int.from_bytes(head[:width], "big"), length, at + start
+
+
+def _segment_end(head: bytes) -> int | None:
+    """Where a Matroska file's segment ends, by its first bytes; None where they do not say."""
     length, start = _vint(head, 4)
     if length is None or head[start + length : start + length + 4] != _SEGMENT:
-        return False
+        return None
     length, start = _vint(head, start + length + 4)
-    return length is not None and start + length > size
+    return None if length is None else start + length
 
 
 def _vint(data: bytes, at: int) -> tuple[int | None, int]:

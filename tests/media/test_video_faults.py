@@ -331,3 +331,26 @@ def test_dolby_vision_without_a_standard_base_is_refused(
     assert "coded in a way that gantool does not know" in refused(plain)
     with pytest.raises(InputError):
         probe(plain, tonemap=True)
+
+
+def test_what_a_damaged_matroska_file_skips_is_missed(tmp_path: Path) -> None:
+    """FFmpeg goes on with the next cluster, five seconds later, and says nothing."""
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(20)] * 20
+    path = tmp_path / "long.mkv"
+    write_clip(path, frames, 25, np.zeros((48_000 * 16, 1), np.float32), preset="ultrafast")
+    whole = [frame.pts for frame in read_frames(path, warn=pytest.fail)]
+    assert len(whole) == 400
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [packet.pos for packet in container.demux(container.streams.video[0]) if packet.size]
+    at = packets[150] - 6  # the head of a block
+    data[at : at + 20] = rng.bytes(20)
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert 200 < sum(1 for _ in container.decode(video=0)) < 390
+    with pytest.raises(InputError, match="damaged after 5"):
+        list(read_frames(path))
+    kept = [frame.pts for frame in read_frames(path, keep_partial=True)]
+    assert 140 < len(kept) <= 150 and kept == whole[: len(kept)]
+    assert [frame.pts for frame in read_frames(path, start=12.0)] == whole[300:]
