@@ -12,6 +12,7 @@ Nothing heavy is imported until one of them is called.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
     from gantool.engine import VideoReport
     from gantool.pipelines import Pipeline
+    from gantool.pipelines.style import Style
 
     ImageLike = TypeVar("ImageLike", np.ndarray, Image)
 
-__all__ = ["colorize", "load", "run_video", "translate", "upscale"]
+__all__ = ["colorize", "load", "run_video", "style", "translate", "upscale"]
 
-_TASKS = ("colorize", "translate", "upscale")
+_TASKS = ("colorize", "translate", "upscale", "style")
 
 
 def __getattr__(name: str) -> Any:
@@ -53,11 +55,11 @@ def load(
     """A pipeline that can be used many times; fetches the model if ``model`` names one that is not here.
 
     Args:
-        task: "colorize", "translate" or "upscale".
+        task: "colorize", "translate", "upscale" or "style".
         model: as ``--model``: auto, builtin, a name, a path or hf:owner/repo/file.
         device, precision: as on the command line.
         interpolate, mix: two models instead of ``model``, and how near the net between them is to the second.
-        options: those of ``gantool.pipelines.<task>.build`` (``scale``, ``render_size``, ...).
+        options: those of ``gantool.pipelines.<task>.build`` (``scale``, ``render_size``, ``styles``, ...).
 
     Raises:
         GantoolError: of the kind that the command line would end with.
@@ -67,7 +69,7 @@ def load(
 
     import torch
 
-    from gantool import devices, hub, interpolation, loading, selection
+    from gantool import devices, hub, interpolation, parts, selection
     from gantool.catalog import load_catalog
     from gantool.errors import UsageError
     from gantool.pipelines.precision import with_fallback
@@ -90,7 +92,7 @@ def load(
 
     def built(dtype: torch.dtype) -> Pipeline:
         if between is None:
-            net, row = loading.load(choice.row, choice.path or hub.fetch(choice.row), target, dtype)
+            net, row = parts.load(choice.row, choice.path or hub.fetch(choice.row), target, dtype)
         else:
             net, row = between.load(target, dtype)
         return build(net, row, device=target, dtype=dtype, **options)
@@ -133,6 +135,28 @@ def translate(
     stays grey where the model says so.
     """
     return _run("translate", image, strength, pipeline, options)
+
+
+def style(
+    image: ImageLike,
+    like: str | PathLike[str] | np.ndarray | Image | Sequence[Style] | None = None,
+    *,
+    strength: float = 1.0,
+    pipeline: Pipeline | None = None,
+    **options: Any,
+) -> ImageLike:
+    """Paint a picture in the style of another; arguments, result and errors as in :func:`colorize`.
+
+    Args:
+        like: the picture whose style it shall have, a file, an array (H,W,3) or a PIL image; or several, as
+            :class:`gantool.pipelines.style.Style` says it. None for a model that has learned its own style.
+        strength: 0..1, how far from the picture's own style to that one; 0 returns the input.
+    """
+    if pipeline is None:
+        options |= {"styles": _styles(like), "strength": strength}
+    elif like is not None or strength != 1:
+        options |= {"like": like, "strength": strength}  # refused: they are a part of the pipeline
+    return _run("style", image, 1.0 if strength else 0.0, pipeline, options)
 
 
 def upscale(
@@ -212,6 +236,8 @@ def run_video(
     place = Path(target)
     if place == Path(source) or (place.exists() and place.samefile(source)):
         raise OutputError("the output is the input itself", place, "Give another name")
+    if task == "style" and pipeline is None:
+        options, strength = {**options, "strength": strength}, 1.0 if strength else 0.0
     with video.place(place, overwrite=overwrite) as temporary:
         ready = _ready(task, pipeline, options)
         chroma = ready.blend == "chroma"
@@ -230,6 +256,24 @@ def run_video(
             duration=duration,
             warn=warn,
         )
+
+
+def _styles(like: Any) -> list[Style]:
+    """What :func:`style` is given, as the pipeline takes it."""
+    from os import PathLike
+
+    import numpy as np
+
+    from gantool.media import in_memory
+    from gantool.pipelines.style import Style
+
+    if like is None:
+        return []
+    if isinstance(like, str | PathLike):
+        return [Style(str(like))]
+    if isinstance(like, Sequence) and all(isinstance(one, Style) for one in like):
+        return list(like)
+    return [Style(np.ascontiguousarray(in_memory.picture_of(like, to_srgb=True).rgb))]
 
 
 def _check_strength(strength: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import cli_kit
 import numpy as np
@@ -193,6 +194,33 @@ def test_options(models, rng):
     assert small.shape == (30, 45, 3)
     wide = gantool.upscale(picture, width=60, height=50, model=str(models["upscale"]), device="cpu")
     assert wide.shape == (50, 60, 3)
+
+
+def test_style(tmp_path, rng):
+    """A file, an array, a PIL image or several styles; the strength is the pipeline's."""
+    from gantool.pipelines.style import Style
+
+    net, one = cli_kit.styler(tmp_path / "any.safetensors"), cli_kit.johnson(tmp_path / "one.safetensors")
+    photo, art = (rng.integers(0, 256, (20, 24, 3), np.uint8) for _ in range(2))
+    Image.fromarray(art).save(tmp_path / "art.png")
+    words: dict[str, Any] = {"model": str(net), "device": "cpu"}
+    made = gantool.style(photo, tmp_path / "art.png", **words)
+    assert made.shape == photo.shape and (made != photo).any()
+    for like in (art, Image.fromarray(art), [Style(art)]):
+        np.testing.assert_array_equal(gantool.style(photo, like, **words), made)
+    np.testing.assert_array_equal(gantool.style(photo, art, strength=0, **words), photo)
+    ready = gantool.load("style", styles=[Style(art)], strength=0.5, **words)
+    np.testing.assert_array_equal(
+        gantool.style(photo, pipeline=ready), gantool.style(photo, art, strength=0.5, **words)
+    )
+    with pytest.raises(UsageError, match="loaded already"):
+        gantool.style(photo, art, pipeline=ready)
+    with pytest.raises(UsageError, match="must be shown a style"):
+        gantool.style(photo, **words)
+    assert gantool.style(photo, model=str(one), device="cpu").shape == photo.shape
+    film = cli_kit.film(tmp_path / "a.mp4", frames=2)
+    report = gantool.run_video(film, tmp_path / "b.mp4", "style", styles=[Style(art)], strength=0.5, **words)
+    assert report.frames == 2
 
 
 def test_default_models(rng):
