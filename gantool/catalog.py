@@ -43,7 +43,8 @@ _LARGEST_HEADER = 100 * 2**20
 class Checkpoint:
     """One set of weights and all that is needed to fetch, judge and run it.
 
-    ``arch``: ``file.Class`` under ``gantool.models``, empty when only the file can tell (ONNX).
+    ``arch``: ``file.Class`` under ``gantool.models``, empty when only the file can tell (ONNX, or a net that
+    spandrel knows).
     ``args``: keyword arguments of that class. ``key``: state-dict key to unwrap, empty for none.
     ``source``: ``hub`` (repo, file, revision), ``https`` (url), ``builtin`` (file in the package) or
     ``file`` (file on disk). A hub row may have a ``url`` too: another place for the same bytes.
@@ -197,9 +198,10 @@ def _row(name: str, table: Any) -> Checkpoint:
         raise ValueError(f"{name}: unknown field {', '.join(sorted(unknown))}")
     row = Checkpoint(**_tuples({"name": name, **table}))
     _check(row)
-    # An ONNX file brings its own architecture, so nothing but its hash says what it is.
-    whole = row.file.endswith(".onnx") and bool(row.sha256) and not row.arch
-    if row.source == "file" or not (row.arch or whole):
+    # An ONNX file brings its own architecture, and an upscaler's may be known to spandrel alone: there
+    # nothing but the hash says what the file is.
+    alone = bool(row.sha256) and (row.file.endswith(".onnx") or row.task == "upscale")
+    if row.source == "file" or not (row.arch or alone):
         raise ValueError(f"{name}: a catalog row needs arch and a source (hub, https or builtin)")
     return row
 

@@ -33,16 +33,21 @@ def load(
 ) -> tuple[nn.Module, Checkpoint]:
     """The net of any file that :func:`gantool.selection.select` chose, with its full row.
 
-    A row without ``arch`` (a path, ``hf:owner/repo/file``) is completed from the file: by the row inside it,
-    by its layout, or, for upscale, by spandrel. Raises WeightsError for a file that is unfit or unknown,
-    UsageError for a model of another task; of what was downloaded they name the row, not the cache.
+    A row without ``arch`` (a path, ``hf:owner/repo/file``, some of the catalog) is completed from the file:
+    by the row inside it, by its layout, or, for upscale, by spandrel. Raises WeightsError for a file that is
+    unfit or unknown, UsageError for a model of another task; of what was downloaded they name the row, not
+    the cache.
     """
     if row.arch:
         return load_net(row, path, device, dtype), row
     with _as_named(row, path):
         copy = conversion.stand_in(row, Path(path), facenets.PICKLED.get(row.task, ""))
         net, found = _recognised(row.task, copy, device, dtype)
-    return net, found if row.source == "file" else replace(found, file=row.name)
+    if row.source == "file":
+        return net, found
+    if not row.sha256:  # named by its place, not by the catalog
+        return net, replace(found, file=row.name)
+    return net, replace(row, multiple=found.multiple, whole=found.whole, dtypes=found.dtypes)
 
 
 def _recognised(

@@ -261,7 +261,7 @@ def _say_how(console: Any, row: Any) -> None:
 
     if hub.cached(row) is None:
         console.info(f"`gantool models pull {row.name}` downloads it")
-    if row.arch and row.task in COMMANDS:
+    if row.task in COMMANDS and not row.file.endswith(".onnx"):
         console.info(f"`gantool {row.task} FILE --model {row.name}` uses it")
 
 
