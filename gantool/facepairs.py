@@ -20,7 +20,8 @@ _FRONTAL = 15.0  # degrees up to which a face turns to neither side
 @dataclass(frozen=True)
 class Wanted:
     """Which pairs: boxes of 5 or 68 landmarks, rendered people, the share of renders where there are folders
-    too, people kept out of training, and whether inputs are spoiled as cameras do.
+    too, people kept out of training, whether inputs are spoiled as cameras do, and how many renders of each
+    person are kept instead of making new ones.
     """
 
     landmarks: int
@@ -28,6 +29,7 @@ class Wanted:
     renders: float
     holdout: int
     spoil: bool
+    views: int = 0
 
 
 class FacePairs:
@@ -65,9 +67,13 @@ class FacePairs:
         return " and ".join(words)
 
     def load(self, key: Pose | int) -> tuple[np.ndarray, ...] | None:
-        """A rendered person's number alone; or both crops of a pose, the points of the first, the person."""
+        """A rendered person's number, and the views to choose from, if some are kept, stacked: sides, fronts,
+        points of the sides. Or both crops of a pose, the points of the first, the person.
+        """
         if not isinstance(key, Pose):
-            return (np.array(key),)
+            rng = data.step_rng(key, 19)
+            views = [self._rendered(key, float(rng.uniform(-10, 90)), rng) for _ in range(self.wanted.views)]
+            return (np.array(key), *(np.stack(parts) for parts in zip(*views, strict=True)))
         side = people.aligned(key.side, self.album.points.get(key.side))
         front = people.aligned(key.front, self.album.points.get(key.front))
         if side is None or front is None:
@@ -77,10 +83,16 @@ class FacePairs:
 
     def pair(self, item: tuple[np.ndarray, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """(side, front) float32 (3,128,128) in [-1,1], corners of the parts (4,2), the person's number."""
-        if len(item) == 1 or (self.head is not None and rng.random() < self.wanted.renders):
-            number = int(item[0]) if len(item) == 1 else int(rng.integers(self.wanted.people))
-            yaw = float(rng.uniform(-10, 90))
-            side, front, marks = self._rendered(number, yaw, rng)
+        of_head = item[0].ndim == 0
+        if of_head or (self.head is not None and rng.random() < self.wanted.renders):
+            number = int(item[0]) if of_head else int(rng.integers(self.wanted.people))
+            if of_head and self.wanted.views:
+                view = int(rng.integers(self.wanted.views))
+                side, front, marks = (part[view] for part in item[1:])
+                yaw = yaw_of(marks)
+            else:
+                yaw = float(rng.uniform(-10, 90))
+                side, front, marks = self._rendered(number, yaw, rng)
             person = number + len(self.numbers)
         else:
             side, front, marks, own = item

@@ -57,6 +57,7 @@ class Config(GameConfig):
     batch: int = param(8, "pairs per step", low=1)
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
     people: int = param(100_000, "people to render", low=1, high=people.HELD_OUT)
+    views: int = param(0, "renders of each person to keep; 0 = new ones every time", low=0)
     renders: float = param(0.5, "share of rendered pairs where there are folders too", low=0, high=1)
     front: str = param("", "word in a file's name that says it is frontal; the usual ones if empty")
     spoil: bool = param(True, "inputs less sharp, noisy or compressed, and pairs in random tones")
@@ -216,7 +217,9 @@ def critic_of(config: Config) -> nn.Module:
 
 
 def _faces(head: heads.Head | None, album: people.Album, config: Config, seed: int) -> FacePairs:
-    wanted = Wanted(config.landmarks, config.people, config.renders, config.holdout, config.spoil)
+    wanted = Wanted(
+        config.landmarks, config.people, config.renders, config.holdout, config.spoil, config.views
+    )
     return FacePairs(head, album, wanted, seed)
 
 

@@ -101,6 +101,15 @@ def test_the_losses_teach_a_generator_the_front(head):
     assert seen[-1][0] < 0.8 * seen[0][0] and seen[-1][1] < 0.8 * seen[0][1]
 
 
+def test_kept_views_are_rendered_once(head):
+    wanted = Wanted(landmarks=5, people=2, renders=1.0, holdout=0, spoil=False, views=2)
+    pairs = FacePairs(heads.load(head), Album(), wanted, 0)
+    item = pairs.load(1)
+    assert item is not None and [part.shape[0] for part in item[1:]] == [2, 2, 2]
+    seen = {pairs.pair(item, step_rng(0, n))[1].tobytes() for n in range(12)}
+    assert len(seen) <= 4  # two views, and either mirrored where it is nearly frontal
+
+
 def test_folders_alone_and_with_a_head_and_with_a_judge(head, folder, judge, tmp_path):
     said = []
     run(tpgan, folder, tmp_path / "folders", steps=1, say=said.append)
