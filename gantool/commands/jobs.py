@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantool.commands import long_film, streams
+from gantool.commands import long_film, several, streams
 from gantool.commands.options import Video, rate, seconds
 from gantool.commands.session import Request, Session
 from gantool.console import Console
@@ -36,6 +36,7 @@ class Runner:
         self._model = " + ".join(session.model for session in sessions)
         self._console = console
         self._warnings: list[str] = []
+        self._made: set[str] = set()  # pictures
 
     def run(self, job: Job) -> Record:
         """Do one job and tell what was done. Raises GantoolError; then nothing bears the target's name."""
@@ -88,9 +89,9 @@ class Runner:
                 suffix, alpha=picture.transparent, bits=picture.bits, width=width, height=height
             )
             with _timed(stages, "run"):
-                results, facts = self._through(steps, picture, job)
+                results, facts = several.through(steps, picture, self._warner(job))
             with _timed(stages, "write"):
-                facts |= self._write_pictures(job, results, suffix, facts)
+                facts = several.told(self._write(job, results, suffix), facts)
         if self._request.video.preview:
             self._warn("--preview is for films; the photo was done whole", job)
         if self._request.fuse:
@@ -99,27 +100,6 @@ class Runner:
             self._warn(note, job)
         size = {"width": results[0].width, "height": results[0].height}
         return {**size, "frames": 1, **facts, "stages": stages}
-
-    def _through(
-        self, steps: Sequence[engine.Work], picture: Picture, job: Job
-    ) -> tuple[list[Picture], Record]:
-        """What steps make of a picture: one, or one for each face; and what there is to tell of faces."""
-        from gantool import engine
-        from gantool.facestep import FaceStep
-
-        pictures, facts = [picture], {}
-        for step in steps:
-            if isinstance(step, engine.Step):
-                pictures = [
-                    engine.run_picture(one, step.pipeline, strength=step.strength) for one in pictures
-                ]
-            elif isinstance(step, FaceStep):
-                found = [step.run_picture(one) for one in pictures]
-                pictures = [view for one in found for view in one.pictures]
-                facts = {"faces": [record for one in found for record in one.records]}
-                for remark in [remark for one in found for remark in one.remarks]:
-                    self._warn(remark, job)
-        return pictures, facts
 
     def _still(self, job: Job) -> Record:
         """One picture of all frames of a film."""
@@ -143,8 +123,8 @@ class Runner:
                     progress=progress,
                     warn=self._warner(job),
                 )
-                (result,), _ = self._through(rest, Picture(view), job)
-                self._write_picture(job, result, ".png" if job.target is None else job.target.suffix)
+                (result,), _ = several.through(rest, Picture(view), self._warner(job))
+                self._write(job, [result], ".png" if job.target is None else job.target.suffix)
         stages = {"run": round(time.monotonic() - began, 3)}
         return {"width": result.width, "height": result.height, "frames": frames, "stages": stages}
 
@@ -209,7 +189,7 @@ class Runner:
                 check=self._console.check,
                 warn=self._warner(job),
             )
-            self._write_picture(job, made.sheet, ".png" if job.target is None else job.target.suffix)
+            self._write(job, [made.sheet], ".png" if job.target is None else job.target.suffix)
         if made.seconds is not None:
             self._console.info(f"all of {job.source or 'it'} will take about {clock_text(made.seconds)}")
         estimate = None if made.seconds is None else round(made.seconds, 1)
@@ -302,46 +282,18 @@ class Runner:
             return None
         return Provenance(self._request.task, self._model, __version__)
 
-    def _write_picture(self, job: Job, picture: Picture, suffix: str) -> None:
-        from gantool.media import files, image
+    def _write(self, job: Job, pictures: Sequence[Picture], suffix: str) -> list[Path]:
+        """Write the pictures of a job, all or none; returns where, nothing for standard output."""
+        from gantool.media import image
 
-        quality, provenance = self._request.quality.quality, self._provenance()
+        targets = several.places(job.target, len(pictures), self._made)
+        options: dict[str, Any] = {"quality": self._request.quality.quality, "provenance": self._provenance()}
         if job.target is None:
-            self._console.write_bytes(
-                image.encode_picture(picture, suffix, quality=quality, provenance=provenance)
-            )
-            return
-        overwrite = self._request.files.overwrite
-        with folder_of(job.target), files.atomic(job.target, overwrite=overwrite) as temporary:
-            image.write_picture(temporary, picture, quality=quality, provenance=provenance)
-
-    def _write_pictures(self, job: Job, pictures: Sequence[Picture], suffix: str, facts: Record) -> Record:
-        """Write a job's picture; several all or none of them, the second as NAME.2.png.
-
-        Of several their "outputs" come back; each face in ``facts`` is told its own.
-        """
-        from gantool.media import files, image
-
-        if len(pictures) == 1:
-            self._write_picture(job, pictures[0], suffix)
-            targets = [job.target]
-        elif job.target is None:
-            what = f"{len(pictures)} faces cannot go to standard output"
-            raise UsageError(what, remedy="Give -o a file, or choose one with --faces")
-        else:
-            own = job.target
-            later = [own.with_name(f"{own.stem}.{n}{own.suffix}") for n in range(2, len(pictures) + 1)]
-            targets = [own, *later]
-            with folder_of(own), contextlib.ExitStack() as stack:
-                overwrite = self._request.files.overwrite
-                places = [stack.enter_context(files.atomic(one, overwrite=overwrite)) for one in targets]
-                for place, picture in zip(places, pictures, strict=True):
-                    options = {"quality": self._request.quality.quality, "provenance": self._provenance()}
-                    image.write_picture(place, picture, **options)
-        if len(facts.get("faces", ())) == len(targets):
-            for face, target in zip(facts["faces"], targets, strict=True):
-                face["output"] = "-" if target is None else str(target)
-        return {"outputs": [str(target) for target in targets]} if len(targets) > 1 else {}
+            self._console.write_bytes(image.encode_picture(pictures[0], suffix, **options))
+            return targets
+        with folder_of(job.target):
+            several.write(targets, pictures, overwrite=self._request.files.overwrite, **options)
+        return targets
 
     def _warn(self, message: str, job: Job) -> None:
         if message in self._warnings:  # once, not for every frame

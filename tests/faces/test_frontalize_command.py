@@ -131,6 +131,15 @@ def test_all_or_none_of_several_faces(here, net, capfd):
     assert done.code == ExitCode.USAGE and "2 faces cannot go to standard output" in error(done)
 
 
+def test_a_second_face_is_not_written_over_another_picture_s_result(here, net, capfd):
+    photo("in/a.png", (60, 60, 50), (200, 120, 90))
+    photo("in/a.2.png", (60, 60, 50))
+    words = ("--model", net, "--faces", "all", "-o", "out/{stem}{ext}", "--overwrite")
+    done = call(capfd, "frontalize", "in", *words)
+    assert done.code == ExitCode.PARTIAL and done.out == "out/a.2.png\n"
+    assert "another input's result has this name (out/a.2.png)" in done.err
+
+
 def test_one_of_several(here, net, capfd):
     photo("a.png", (60, 60, 50), (200, 120, 90))
     done = call(capfd, "frontalize", "a.png", "--model", net, "--json")
