@@ -348,6 +348,25 @@ def test_run_video_of_numbered_pictures(pipelines, tmp_path):
     refused(OutputError, pattern, pattern, overwrite=True, **options)
 
 
+def test_run_video_of_every_third_frame(pipelines, tmp_path, monkeypatch):
+    from gantool.inference import Runner
+
+    film, seen, predict = cli_kit.film(tmp_path / "film.mp4", frames=6), [], Runner.predict
+
+    def noted(self, x, times, *more):
+        seen.extend(round(25 * time) for time in times)
+        return predict(self, x, times, *more)
+
+    monkeypatch.setattr(Runner, "predict", noted)
+    for task in ("colorize", "upscale"):
+        seen.clear()
+        report = gantool.run_video(film, tmp_path / f"{task}.mp4", every=3, pipeline=pipelines[task])
+        assert report.frames == 6 and seen == [0, 3]
+    for wrong in ({"every": 0}, {"every": 2, "temporal": "off"}):
+        with pytest.raises(UsageError, match="every"):
+            gantool.run_video(film, tmp_path / "no.mp4", pipeline=pipelines["colorize"], **wrong)
+
+
 def test_run_video_temporal_defaults(pipelines, tmp_path):
     film = cli_kit.film(tmp_path / "film.mp4", frames=3)
     color = gantool.run_video(film, tmp_path / "a.mp4", pipeline=pipelines["colorize"])
