@@ -167,3 +167,16 @@ def test_films_and_other_models_are_refused(here, capfd):
     done = call(capfd, "style", "a.png", "--style", "art.png", "--model", "microast", "--live", "x.png")
     assert done.code == ExitCode.USAGE and "--live is for --model gatys" in done.err
     assert percept.load("cpu", model="builtin").name == "percept"  # its own name is as it was
+
+
+def test_vgg19_is_taken_where_it_is_here(tmp_path, monkeypatch):
+    from gantool import selection
+    from gantool.catalog import load_catalog
+
+    monkeypatch.setattr(selection.cache, "find", lambda row: tmp_path / "model.safetensors")
+    monkeypatch.setattr(selection.hub, "verified", lambda row: tmp_path / "model.safetensors")
+    choice = selection.select("gatys", "style", catalog=load_catalog())
+    assert (choice.row.name, choice.path) == ("gatys-vgg19", tmp_path / "model.safetensors")
+    assert choice.row.args == {"pool": "avg", "padding": "replicate"} and choice.row.task == "style"
+    with pytest.raises(UsageError, match="unknown model 'gatys'"):
+        selection.select("gatys", "upscale", catalog=load_catalog())
