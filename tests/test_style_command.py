@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -356,6 +357,18 @@ def test_a_plan_counts_the_bytes_of_all_parts(in_parts, capfd):
     assert done.records[0]["download_bytes"] == sum(row.bytes for row in in_parts)
     offline = call(capfd, "style", "a.png", "--style", "art.png", "--model", "d")
     assert offline.code == ExitCode.WEIGHTS and "gantool models pull d" in offline.err
+
+
+def test_models_are_told_with_how_they_are_used():
+    from gantool.commands.models import _say_how
+
+    said: list[str] = []
+    for name in ("microast", "microast-style", "fast-style-mosaic"):
+        _say_how(SimpleNamespace(info=said.append), load_catalog().get(name))
+    assert [line for line in said if line.endswith("uses it")] == [
+        "`gantool style FILE --model microast --style PICTURE` uses it",
+        "`gantool style FILE --model fast-style-mosaic` uses it",
+    ]
 
 
 @pytest.mark.skipif(not (DATA / "weights/style").is_dir(), reason="GANTOOL_TEST_DATA names no folder of nets")

@@ -262,7 +262,9 @@ def _say_how(console: Any, row: Any) -> None:
     if hub.cached(row) is None:
         console.info(f"`gantool models pull {row.name}` downloads it")
     if row.task in COMMANDS and not row.file.endswith(".onnx"):
-        console.info(f"`gantool {row.task} FILE --model {row.name}` uses it")
+        shown = " --style PICTURE" if row.arch.startswith(("adain.", "microast.")) else ""
+        if not row.arch.endswith((".Encoder", ".Modulator")):  # parts of others
+            console.info(f"`gantool {row.task} FILE --model {row.name}{shown}` uses it")
 
 
 def _list(console: Any, task: str | None) -> None:
