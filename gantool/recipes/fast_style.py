@@ -1,8 +1,10 @@
 """Train a net for one style, that of one picture: Johnson's (Johnson et al. 2016, 1603.08155).
 
 The net should keep a photograph's features (relu3_3) and give it the picture's Gram matrices (relu1_2,
-relu2_2, relu3_3, relu4_3), as a perceptual net sees both; total variation keeps it smooth. Losses are shares
-of what is compared with, so that the weights go with any perceptual net; they are not the paper's.
+relu2_2, relu3_3, relu4_3), as a perceptual net sees both; total variation keeps it smooth. Beyond the paper,
+means and deviations are compared too, those of the colours first of all, which a small perceptual net knows
+less of. Losses are beside the norm of what is compared with, so that the weights go with any such net; they
+are not the paper's.
 """
 
 from __future__ import annotations
@@ -41,8 +43,9 @@ class Config:
     blocks: int = param(5, "residual blocks", low=1)
     batch: int = param(4, "photographs per step", low=1)
     crop: int = param(256, "side of a training crop, px; a multiple of 4", low=32)
-    content: float = param(1.0, "weight of the content's features", low=0)
-    gram: float = param(5.0, "weight of the style's Gram matrices", low=0)
+    content: float = param(3.0, "weight of the content's features", low=0)
+    gram: float = param(3.0, "weight of the style's Gram matrices", low=0)
+    moments: float = param(2.0, "weight of the mean and deviation of colours and features", low=0)
     tv: float = param(0.2, "weight of total variation", low=0)
     eye: str = param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
     lr: float = param(1e-3, "highest learning rate of Adam", low=1e-8)
@@ -68,9 +71,9 @@ def train(request: TrainRequest) -> Path:
     if config.init and not run.resumed:
         request.say(training.start_from(net, config.init, TransformerNet.own_names))
     eye = percept.load(fabric.device, model=config.eye)
-    picture = _shown(painting, config)
+    picture = _shown(painting, config).to(fabric.device)
     with torch.no_grad(), fabric.autocast():
-        wanted = list(eye.features(picture.to(fabric.device), _STYLE).values())
+        wanted = [picture, *eye.features(picture, _STYLE).values()]
     ema = Ema(net, config.ema)
     optimizer = torch.optim.Adam(net.parameters(), config.lr, (0.9, 0.99))
     model, optimizer = training.set_up(fabric, request, net, optimizer)
@@ -140,15 +143,17 @@ def net_of(config: Config) -> TransformerNet:
 def style_terms(
     eye: percept.PerceptNet, made: Tensor, content: Tensor, wanted: Sequence[Tensor]
 ) -> dict[str, Tensor]:
-    """The losses of what was made of contents, both (N,3,H,W) in [0,1]; ``wanted``: the style's features."""
+    """The losses of what was made of contents, both (N,3,H,W) in [0,1]; ``wanted``: style, its features."""
     names = tuple(dict.fromkeys(_STYLE + _CONTENT))
     ours = eye.features(made, names)
     with torch.no_grad():
         theirs = eye.features(content, _CONTENT)
-    mine = [ours[name] for name in _STYLE]
+    mine = [made, *(ours[name] for name in _STYLE)]
+    each = [1 / len(mine)] * len(mine)
     return {
         "content": losses.relative_loss([ours[name] for name in _CONTENT], list(theirs.values())),
-        "gram": losses.style_loss(mine, wanted, [1 / len(mine)] * len(mine), relative=True),
+        "gram": losses.style_loss(mine[1:], wanted[1:], each[1:], relative=True),
+        "moments": losses.moment_loss(mine, wanted, each),
         "tv": losses.total_variation(made),
     }
 
