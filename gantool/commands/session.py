@@ -231,7 +231,11 @@ class Session:
         torch.set_num_threads(self.request.hardware.threads or devices.cpu_threads())
         pipeline = built(self.dtype)
         self._console.debug(f"{pipeline.model} on {self.device} in {self.precision}")
-        if self.dtype == torch.float32 or not isinstance(pipeline, Pipeline):
+        if self.dtype == torch.float32:
+            return pipeline
+        if not isinstance(pipeline, Pipeline):
+            exact_step = cast("Callable[[], FaceStep]", lambda: built(torch.float32))
+            pipeline.maker.fall_back(lambda: exact_step().maker, self.precision, warn)
             return pipeline
         exact = cast("Callable[[], Pipeline]", lambda: built(torch.float32))
         return with_fallback(pipeline, exact, self.precision, warn)

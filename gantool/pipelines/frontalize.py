@@ -6,7 +6,7 @@ no :class:`Pipeline`. What a net shows of the hidden half of a face is invented.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from gantool.catalog import Checkpoint
 from gantool.devices import is_out_of_memory
 from gantool.errors import DeviceError, WeightsError
 from gantool.faces import Face
+from gantool.pipelines.precision import said, spoiled
 
 STEEPEST_PASTE = 30.0  # degrees; a front view on a head that is turned further fits nowhere
 _FADE = 5.0  # degrees before that, over which it fades, so that a film does not switch to and fro
@@ -58,6 +59,19 @@ class Frontalizer:
         self.side = int(getattr(net, "side", alignment.SIDE))
         self.landmarks = int(row.args.get("landmarks", 5)) if hasattr(net, "boxes") else 0
         self._batch = _BATCH
+        self._exact: Callable[[], Frontalizer] | None = None
+        self._instead: Frontalizer | None = None
+
+    def fall_back(
+        self, exact: Callable[[], Frontalizer], precision: str, warn: Callable[[str], None]
+    ) -> None:
+        """Where half precision spoils a view, use ``exact()``, the same in float32, from there on.
+
+        Args:
+            precision: name of the precision that this one computes in, for the warning.
+            warn: told why, when that happens.
+        """
+        self._exact, self._precision, self._warn = exact, precision, warn
 
     def views(self, picture: np.ndarray, found: Sequence[Face], strength: float = 1.0) -> list[np.ndarray]:
         """The front view of each face, (side,side,3) of the picture's own kind; grey where the face is grey.
@@ -95,7 +109,22 @@ class Frontalizer:
         return made
 
     def _front(self, x: Tensor, some: Sequence[Face]) -> Tensor:
-        """(N,3,side,side) in [0,1] -> front views in [0,1]."""
+        """(N,3,side,side) in [0,1] -> front views in [0,1], in float32 where half precision spoils them."""
+        if self._instead is not None:
+            return self._instead._front(x, some)
+        y = self._answer(x, some)
+        reason = spoiled(x, y, None)
+        if reason and self._exact is not None:
+            self._warn(said(self.row.name, reason, self._precision))
+            self._instead = self._exact()
+            return self._instead._front(x, some)
+        if not bool(torch.isfinite(y.sum())):
+            what = f"the model {self.row.name} gave values that are not numbers"
+            raise DeviceError(what, remedy="Use --precision fp32")
+        return y
+
+    def _answer(self, x: Tensor, some: Sequence[Face]) -> Tensor:
+        """What the net says, in [0,1]; maybe not numbers."""
         left = torch.tensor([self.landmarks > 0 and (face.yaw or 0) < 0 for face in some], device=x.device)
         left = left.view(-1, 1, 1, 1)
         shown = torch.where(left, x.flip(-1), x)
@@ -107,9 +136,6 @@ class Frontalizer:
         if y.shape != x.shape:
             what = f"the model {self.row.name} made {tuple(y.shape[1:])} of {tuple(x.shape[1:])}"
             raise WeightsError(what, self.row.file or None, "Use a model that makes faces of the same size.")
-        if not bool(torch.isfinite(y.sum())):
-            what = f"the model {self.row.name} gave values that are not numbers"
-            raise DeviceError(what, remedy="Use --precision fp32")
         y = (y + 1) / 2 if self.row.signed else y / self.row.value_range
         y = y.flip(1) if self.row.color == "bgr" else y
         y = torch.where(left, y.flip(-1), y).clamp(0, 1)

@@ -31,11 +31,16 @@ def with_fallback(
         reason = spoiled(x, layer, quick.blend) if now[0] is quick else ""
         if not reason:
             return layer
-        warn(f"{quick.model} gave {reason} in {precision}: from here on in fp32, slower (--precision fp32)")
+        warn(said(quick.model, reason, precision))
         now[0] = exact()
         return now[0].predict(x, context)
 
     return replace(quick, predict=predict)
+
+
+def said(model: str, reason: str, precision: str) -> str:
+    """The warning that a model is run in fp32 from here on."""
+    return f"{model} gave {reason} in {precision}: from here on in fp32, slower (--precision fp32)"
 
 
 def spoiled(x: Tensor, layer: Tensor, blend: str | None) -> str:

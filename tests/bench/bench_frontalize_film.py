@@ -11,6 +11,7 @@ is measured in the crops of 128 px themselves.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
@@ -56,8 +57,7 @@ def followed(path: Path, find: faces.Detector) -> None:
             shown.append(raw[-1])
         for face in seen.faces:
             assert face.points is not None
-            near = [one for one in latest if one.points is not None]
-            found = min(near, key=lambda one: float(np.abs(one.points - face.points).sum()))
+            found = min(latest, key=lambda one: abs(one.box[0] - face.box[0]) + abs(one.box[1] - face.box[1]))
             assert found.points is not None
             raw.append(found.points)
             shown.append(face.points)
@@ -87,7 +87,7 @@ def followed(path: Path, find: faces.Detector) -> None:
 def trembling(crops: list[np.ndarray]) -> float:
     """How much the way from one crop to the next changes, px, as their pictures tell it."""
     window = cv2.createHanningWindow((128, 128), cv2.CV_64F)
-    ways = [cv2.phaseCorrelate(a, b, window)[0] for a, b in zip(crops, crops[1:], strict=False)]
+    ways = [cv2.phaseCorrelate(a, b, window)[0] for a, b in itertools.pairwise(crops)]
     return float(np.hypot(*np.diff(ways, axis=0).T).mean())
 
 

@@ -155,6 +155,25 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
         of(Broken()).views(picture(), [face()])
 
 
+@pytest.mark.parametrize(
+    ("spoil", "reason"), [(float("nan"), "values that are not numbers"), (-9.0, "a black")]
+)
+def test_what_half_precision_spoils_is_made_again(spoil, reason):
+    class Spoiled(Seen):
+        def forward(self, x, *more):
+            return super().forward(x) * 0 + spoil
+
+    told, shown, net = [], picture(), Spoiled()
+    half = of(net)
+    if spoil != spoil:
+        with pytest.raises(DeviceError, match="not numbers"):
+            half.views(shown, [face()])
+    half.fall_back(lambda: of(Seen()), "bf16", told.append)
+    for _ in range(2):
+        assert np.array_equal(half.views(shown, [face()])[0], faces.crop(shown, face()))
+    assert len(told) == 1 and reason in told[0] and "--precision fp32" in told[0]
+
+
 def test_a_net_that_makes_something_else():
     class Half(Seen):
         def forward(self, x, *more):
