@@ -21,6 +21,10 @@ _DECODER = (256, _UP, 256, 256, 256, 128, _UP, 128, 64, _UP, 64)
 _TAPS = (0, 4, 11, 18, 31)  # children up to relu1_1, relu2_1, relu3_1, relu4_1
 _EPS = 1e-5
 _MOST = 5.0  # times that the light net stretches features
+# Light, red against blue, green against both: red, green and blue themselves go together in nearly all
+# pictures, and given another picture's spread one by one would lose its chroma (Reinhard et al. 2001).
+_OPPONENT = torch.tensor(((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0)))
+_OPPONENT /= _OPPONENT.norm(dim=1, keepdim=True)
 
 
 class Encoder(nn.Sequential):
@@ -124,9 +128,9 @@ class AdaIN(nn.Module):
 class LightAdaIN(nn.Module):
     """AdaIN at every scale of a small U-Net, in which the encoder learns too: a design of gantool's own.
 
-    Colours are moved to the style's mean and deviation, and the net adds to that what else makes the style.
-    Its features of each scale get the style's moments on their way to the decoder, whose deepest blocks the
-    style steers. In its own style a picture is left as it is but for what is added: little is lost.
+    Colours are moved to the style's mean and deviation along three axes, and the net adds to that what else
+    makes the style. Its features of each scale get the style's moments on their way to the decoder, whose
+    deepest blocks the style steers. In its own style a picture is left as it is but for what is added.
 
     Args:
         width: channels at full size; 2, 4 and 6 times as many at a half, a quarter and an eighth.
@@ -157,7 +161,8 @@ class LightAdaIN(nn.Module):
         """RGB (N,3,H,W) in [0,1], at least 9 px a side -> ten of (N,C,1,1) float32: mean and deviation of the
         picture and of the features at four scales. Weighted means of several are a style between them.
         """
-        return tuple(part for one in (picture, *self._features(picture)) for part in moments(one))
+        levels = (_turned(picture, _OPPONENT), *self._features(picture))
+        return tuple(part for one in levels for part in moments(one))
 
     def forward(self, x: Tensor, style: tuple[Tensor, ...]) -> Tensor:
         """RGB (N,3,H,W) in [0,1] in that style: RGB of the same size, not kept in [0,1].
@@ -165,7 +170,7 @@ class LightAdaIN(nn.Module):
         Args:
             style: of :meth:`style`, of N pictures or one.
         """
-        levels = [x, *self._features(x)]
+        levels = [_turned(x, _OPPONENT), *self._features(x)]
         moved = [restyled(one, *style[2 * i : 2 * i + 2], most=_MOST) for i, one in enumerate(levels)]
         y = moved.pop()
         steered = self.steer(torch.cat(style, 1).flatten(1).to(x.dtype)).unflatten(
@@ -181,9 +186,11 @@ class LightAdaIN(nn.Module):
             beside = moved.pop()
             larger = nn.functional.interpolate(y, scale_factor=2.0, mode="nearest")
             y = _leaky(up(torch.cat((larger[..., : beside.shape[-2], : beside.shape[-1]], beside), 1)))
+        colored = _turned(moved[0], _OPPONENT.mT)
+        painted = colored + self.paint(torch.cat((y, colored), 1))
         # The colours once more: whether a stroke brightens the whole is nothing that the net need learn.
-        painted = moved[0] + self.paint(torch.cat((y, moved[0]), 1))
-        return restyled(painted, *style[:2], most=_MOST)
+        exact = restyled(_turned(painted, _OPPONENT), *style[:2], most=_MOST)
+        return _turned(exact, _OPPONENT.mT)
 
     def _features(self, x: Tensor) -> list[Tensor]:
         """At full size, a half, a quarter and an eighth, rounded up."""
@@ -192,6 +199,12 @@ class LightAdaIN(nn.Module):
             x = _leaky(down(x))
             found.append(x)
         return found
+
+
+def _turned(x: Tensor, axes: Tensor) -> Tensor:
+    """Colours (N,3,H,W) along other axes, the rows of (3,3)."""
+    red, green, blue = x.unbind(1)  # no matrix product, which autocast would round
+    return torch.stack([r * red + g * green + b * blue for r, g, b in axes.tolist()], 1)
 
 
 def _leaky(x: Tensor) -> Tensor:
