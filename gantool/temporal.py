@@ -15,8 +15,8 @@ result is what the net made of this frame alone. As film rarely moves by whole p
 know more than each does (temporal super-sampling), so this sharpens while it steadies.
 At a scene cut the filter starts afresh.
 
-Where the net does not see every frame, the layer of the others is the one before, carried along; what is not
-to be trusted there is told to the next frame, and counts the less.
+Where the net does not see every frame, the layer of the others is that of the last one it saw, fetched along
+the flows between; what is not to be trusted on that way counts the less when the net sees a frame again.
 """
 
 from __future__ import annotations
@@ -84,33 +84,36 @@ class TemporalOptions:
 class Recursion:
     """One way through a film: each layer blended with what was shown of the frame before.
 
-    ``age``: frames since the last one that the net saw; ``sure``: how far what is shown still rests on that
-    one, (h,w) float32 at the flow's size, None for wholly.
+    Of frames that the net has not seen, ``path`` leads from the latest back to the last one that it saw, and
+    ``sure`` says how far it can be trusted: (h,w,2) and (h,w) float32 at the flow's size, None where that is
+    the latest one itself. So layers are sampled once, however far they are carried, and stay sharp. ``age``:
+    the number of such frames.
     """
 
     def __init__(self, kind: Kind, strength: float, layer_scale: int = 1) -> None:
         self.kind: Kind = kind
         self.strength = strength
         self.layer_scale = layer_scale
-        self.last: Tensor | None = None  # what was shown last, kept in float
+        self.last: Tensor | None = None  # what was shown of the last frame that the net saw, kept in float
+        self.shown: Tensor | None = None  # what was shown last
         self.before: Tensor | None = None  # what was shown last before the latest cut
         self.age = 0
+        self.path: np.ndarray | None = None
         self.sure: np.ndarray | None = None
 
     def step(self, motion: Motion, layer: Tensor) -> Tensor:
         """The layer to show; ``layer`` itself, unchanged, where there is nothing to continue."""
-        if motion.repeat and self.last is not None:
-            return self.last
-        history = self._fetched(motion) if self.strength > 0 else None
+        if motion.repeat and self.shown is not None:
+            return self.shown
+        history = self.history(motion) if self.strength > 0 else None
+        trust = None if motion.trust is None else relied(motion.trust, motion, self._sure(motion))
         self._turn(motion)
-        sure, self.age, self.sure = self.sure, 0, None
-        if history is None:
-            self.last = layer
+        self.age, self.path, self.sure = 0, None, None
+        if history is None or trust is None:
+            self.last = self.shown = layer
             return layer
-        trust = relied(motion.trust, motion, sure)
         if self.kind == "detail":
-            assert motion.flow is not None
-            pixels = layer.shape[-1] / motion.flow.shape[1]
+            pixels = layer.shape[-1] / trust.shape[1]
             history = clamp_to_surroundings(history, layer, radius=max(1, round(pixels)))
         elif self.kind in _WHOLE:
             history = clamp_to_picture(history, layer)
@@ -119,6 +122,7 @@ class Recursion:
             self.last = layer + _finer_part((history - layer).mul_(share), max(2, self.layer_scale))
         else:
             self.last = torch.lerp(layer, history, share)
+        self.shown = self.last
         return self.last
 
     def carry(self, motion: Motion, plain: Tensor) -> Tensor | None:
@@ -128,42 +132,48 @@ class Recursion:
         nothing is added there; whole pictures get what the net changes in the surroundings. Chroma, which
         needs no ``plain``, gets that of the surroundings.
         """
-        history = self._fetched(motion)
-        self._turn(motion)
-        self.age += 1
-        if history is None or motion.loose is None:
-            self.last = self.sure = None
-            return None
-        self.sure = relied(motion.loose, motion, self.sure)
-        trust = _enlarged(motion.loose, history)
-        if self.kind == "detail":
-            self.last = plain + _finer_part((history - plain).mul_(trust), max(2, self.layer_scale))
-        elif self.kind in _WHOLE:
-            self.last = (plain + _filled(history - plain, trust)).clamp_(0, 1)
-        else:
-            self.last = _filled(history, trust)
-        return self.last
-
-    def history(self, motion: Motion) -> tuple[Tensor, np.ndarray] | None:
-        """What was shown last, (C,h,w), brought along the motion of the next frame, and how far to rely on
-        it, as ``sure``; None where there is nothing to continue."""
-        history = self._fetched(motion)
+        history = self.history(motion)
         if history is None:
+            self._turn(motion)
+            self.last = self.shown = self.path = self.sure = None
             return None
-        return history, relied(motion.loose, motion, None if motion.resumed else self.sure)
+        path, sure = self._way(motion), relied(motion.loose, motion, self._sure(motion))
+        if motion.resumed:
+            self.last, self.age = self.before, 0
+        self._turn(motion)
+        self.age, self.path, self.sure = self.age + 1, path, sure
+        trust = _enlarged(sure, history)
+        if self.kind == "detail":
+            self.shown = plain + _finer_part((history - plain).mul_(trust), max(2, self.layer_scale))
+        elif self.kind in _WHOLE:
+            self.shown = (plain + _filled(history - plain, trust)).clamp_(0, 1)
+        else:
+            self.shown = _filled(history, trust)
+        return self.shown
 
-    def _fetched(self, motion: Motion) -> Tensor | None:
+    def history(self, motion: Motion) -> Tensor | None:
+        """What was shown before, (C,h,w), brought along the motion; None where nothing is continued."""
         past = self.before if motion.resumed else self.last
         if past is None or motion.flow is None:
             return None
-        flow = torch.from_numpy(motion.flow).movedim(-1, 0).to(past.device)
+        flow = torch.from_numpy(self._way(motion)).movedim(-1, 0).to(past.device)
         stable = self.kind == "chroma" or (self.kind in _WHOLE and self.strength > _LIVELY)
         return optical.warp(past, flow, stable=stable)
 
+    def _way(self, motion: Motion) -> np.ndarray:
+        """The flow from a frame to ``last``, or over a flash."""
+        assert motion.flow is not None
+        if motion.resumed or self.path is None:
+            return motion.flow
+        return motion.flow + optical.follow(self.path, motion.flow)
+
+    def _sure(self, motion: Motion) -> np.ndarray | None:
+        return None if motion.resumed else self.sure
+
     def _turn(self, motion: Motion) -> None:
-        """Remember what was shown before a cut, or before the end of a flash; that is relied on wholly."""
+        """Remember what was shown before a cut, or before the end of a flash."""
         if motion.flow is None or motion.resumed:
-            self.before, self.sure = self.last, None
+            self.before = self.shown
 
 
 def _enlarged(trust: np.ndarray, like: Tensor) -> Tensor:
@@ -214,10 +224,12 @@ class TemporalFilter:
     def state(self) -> dict[str, np.ndarray]:
         """The layers that are remembered, for :meth:`restore`. ``tracker`` has its own state."""
         forward = self._forward
-        known = {"layer": forward.last, "layer_before": forward.before}
-        layers = {name: layer.cpu().numpy() for name, layer in known.items() if layer is not None}
-        age = {"age": np.asarray(forward.age)}
-        return {**layers, **age} if forward.sure is None else {**layers, **age, "sure": forward.sure}
+        shown = None if forward.shown is forward.last else forward.shown
+        layers = {"layer": forward.last, "layer_shown": shown, "layer_before": forward.before}
+        known = {name: layer.cpu().numpy() for name, layer in layers.items() if layer is not None}
+        ways = {"path": forward.path, "sure": forward.sure}
+        known |= {name: array for name, array in ways.items() if array is not None}
+        return known | {"age": np.asarray(forward.age)}
 
     def restore(self, state: Mapping[str, np.ndarray], device: torch.device) -> None:
         """Go on where another filter of the same options was when it gave :meth:`state`."""
@@ -228,8 +240,10 @@ class TemporalFilter:
             for name, value in state.items()
             if name.startswith("layer")
         }
-        self._forward.last, self._forward.before = layers.get("layer"), layers.get("layer_before")
-        self._forward.age, self._forward.sure = int(state["age"]), state.get("sure")
+        forward = self._forward
+        forward.last, forward.before = layers.get("layer"), layers.get("layer_before")
+        forward.shown = layers.get("layer_shown", forward.last)
+        forward.age, forward.path, forward.sure = int(state["age"]), state.get("path"), state.get("sure")
 
     def step(self, frame: np.ndarray, layer: Tensor) -> Tensor:
         """Source frame uint8 (H,W,3) RGB and its layer (C,h,w) float -> the layer to show, (C,h,w)."""
@@ -273,7 +287,10 @@ class TemporalFilter:
 
         (C,h,w), and (h,w) in [0,1] at the flow's size. Online only, before that frame is blended.
         """
-        return self._forward.history(motion)
+        history = self._forward.history(motion)
+        if history is None:
+            return None
+        return history, relied(motion.loose, motion, self._forward._sure(motion))
 
     def blend(self, motion: Motion, layer: Tensor, seen: bool = True) -> Tensor:
         """The layer to show, from the past; ``layer`` itself where there is nothing to continue.
