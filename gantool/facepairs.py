@@ -16,6 +16,11 @@ NEEDS = "Give folders of people, the .npz file of a morphable head (one made fro
 HELD_YAWS = (15.0, 30.0, 45.0, 60.0, 75.0, 90.0)
 _FRONTAL = 15.0  # degrees up to which a face turns to neither side
 
+# How far outwards YuNet puts what a turn hides, px of the crop: at these yaws, the far eye and the far corner
+# of the mouth. Means over 12 rendered people; they spread by 0.4 of that.
+_TURNS, _FAR_EYE, _FAR_MOUTH = (45.0, 60.0, 75.0, 90.0), (0.0, 6.0, 12.5, 16.5), (0.0, 0.0, 2.0, 9.0)
+_SPREAD = 0.4
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -72,7 +77,8 @@ class FacePairs:
         """
         if not isinstance(key, Pose):
             rng = data.step_rng(key, 19)
-            views = [self._rendered(key, float(rng.uniform(-10, 90)), rng) for _ in range(self.wanted.views)]
+            yaws = rng.uniform(-10, 90, self.wanted.views)
+            views = [self._rendered(key, float(yaw), rng, detected=True) for yaw in yaws]
             return (np.array(key), *(np.stack(parts) for parts in zip(*views, strict=True)))
         side = people.aligned(key.side, self.album.points.get(key.side))
         front = people.aligned(key.front, self.album.points.get(key.front))
@@ -92,7 +98,7 @@ class FacePairs:
                 yaw = yaw_of(marks)
             else:
                 yaw = float(rng.uniform(-10, 90))
-                side, front, marks = self._rendered(number, yaw, rng)
+                side, front, marks = self._rendered(number, yaw, rng, detected=True)
             person = number + len(self.numbers)
         else:
             side, front, marks, own = item
@@ -129,12 +135,16 @@ class FacePairs:
         return found
 
     def _rendered(
-        self, number: int, yaw: float, rng: np.random.Generator
+        self, number: int, yaw: float, rng: np.random.Generator, detected: bool = False
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(side, front) uint8 of a rendered person, and the points of the side."""
+        """(side, front) uint8 of a rendered person, and the points of the side.
+
+        ``detected``: points and alignment are as wrong as a detector's, as a net will meet them in use.
+        """
         assert self.head is not None
-        side, front = heads.pair(people.rendered(self.head, number), yaw, rng)
-        marks = side.landmarks if self.wanted.landmarks == 68 else side.points
+        error = misjudged(yaw) * max(0.0, float(rng.normal(1, _SPREAD))) if detected else np.zeros((5, 2))
+        side, front = heads.pair(people.rendered(self.head, number), yaw, rng, error)
+        marks = side.landmarks if self.wanted.landmarks == 68 else side.points + error
         return side.picture, front.picture, marks
 
     def _arrays(self, side: np.ndarray, front: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -143,6 +153,17 @@ class FacePairs:
         else:
             corners = np.array([box[:2] for box in alignment.BOXES[self.wanted.landmarks]])
         return data.to_chw(side) * 2 - 1, data.to_chw(front) * 2 - 1, corners
+
+
+def misjudged(yaw: float) -> np.ndarray:
+    """How far off a detector (YuNet) usually is in the five points (5,2) of a face at a yaw, px of the crop.
+
+    What the turn hides is put too far out: the eye and the corner of the mouth where the nose points to.
+    """
+    error, right = np.zeros((5, 2)), yaw >= 0
+    error[1 if right else 0, 0] = np.interp(abs(yaw), _TURNS, _FAR_EYE)
+    error[4 if right else 3, 0] = np.interp(abs(yaw), _TURNS, _FAR_MOUTH)
+    return error if right else -error
 
 
 def _mirrored(

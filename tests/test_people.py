@@ -11,7 +11,7 @@ import pytest
 
 from gantool import alignment, data, people
 from gantool.errors import InputError
-from gantool.facepairs import FacePairs, Wanted
+from gantool.facepairs import FacePairs, Wanted, misjudged
 from gantool.heads import mesh
 
 WANTED = Wanted(landmarks=5, people=9, renders=0.5, holdout=1, spoil=False)
@@ -95,6 +95,16 @@ def test_noses_are_turned_to_the_right():
         assert all(np.array_equal(a, b) for a, b in zip((side, front, corners), again, strict=False))
     held = pairs.held()
     assert [float(item[3]) for item in held] == [15, 30, 45, 60, 75, 90]
+
+
+def test_renders_to_learn_from_are_misjudged_as_a_detector_does_and_those_to_judge_by_are_not():
+    assert not misjudged(30).any()
+    np.testing.assert_array_equal(misjudged(-80), -misjudged(80)[[1, 0, 2, 4, 3]])
+    assert misjudged(90)[1, 0] > 15 and misjudged(90)[0, 0] == 0
+    pairs = FacePairs(mesh.head_of(heads_kit.arrays()), people.Album(), WANTED, 0)
+    exact, wrong = (pairs._rendered(1, 85.0, data.step_rng(1, 1), detected=way)[2] for way in (False, True))
+    assert wrong[1, 0] - wrong[0, 0] > exact[1, 0] - exact[0, 0] + 4
+    assert abs(wrong[:2, 0].mean() - 64) < 3  # in the middle of the crop that they make
 
 
 def test_a_face_that_looks_left_is_mirrored_with_its_front(folder):

@@ -47,8 +47,12 @@ class Light:
     ground: np.ndarray
 
 
-def pair(person: Person, yaw: float, rng: np.random.Generator) -> tuple[View, View]:
+def pair(
+    person: Person, yaw: float, rng: np.random.Generator, misjudged: np.ndarray | None = None
+) -> tuple[View, View]:
     """(the view at that yaw, the frontal view) of one moment.
+
+    ``misjudged``: how far off the five points (5,2) are by which the side view is aligned, px of the crop.
 
     The side view has a cluttered background, a little pitch and an imperfect alignment; the frontal one
     is aligned exactly, before a plain background of the same mean colour.
@@ -60,6 +64,8 @@ def pair(person: Person, yaw: float, rng: np.random.Generator) -> tuple[View, Vi
     behind = clutter(rng)
     pitch, away = float(rng.normal(0, 5)), float(rng.uniform(45, 160))
     jitter = rng.normal(0, 0.8, (5, 2))
+    if misjudged is not None:
+        jitter += misjudged
     side = _drawn(person, shape, normals, light, (yaw, pitch), away, behind, jitter)
     front = _drawn(person, shape, normals, light, (0.0, 0.0), 90.0, plain(behind), None)
     return side, front
