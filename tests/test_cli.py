@@ -111,6 +111,7 @@ def test_2_usage(here, models, capfd, words, hint):
         ("empty.png", b""),
         ("empty.mp4", b""),
         ("text.mp4", b"hello, I am no film\n" * 50),
+        ("page.mp4", b"<!DOCTYPE html><html><body>404 Not Found</body></html>\n"),
         ("text.png", b"hello, I am no picture\n" * 50),
         ("text.dat", b"hello"),
     ],
