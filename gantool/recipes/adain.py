@@ -54,6 +54,7 @@ class Config:
     tv: float = param(0.1, "weight of total variation", low=0)
     teacher: str = param("", "a style net to imitate: a name, or a file with its other parts beside it")
     imitate: float = param(10.0, "weight of the L1 distance to what the teacher makes", low=0)
+    likeness: float = param(3.0, "weight of the distance to that in features", low=0)
     own: float = param(0.1, "share of contents that are their own style", low=0, high=1)
     textures: float = param(0.2, "share of styles that gantool draws", low=0, high=1)
     photos: float = param(0.2, "share of styles that are other photos", low=0, high=1)
@@ -112,8 +113,11 @@ def train(request: TrainRequest) -> Path:
             with fabric.no_backward_sync(model, enabled=not last):
                 made = model(content, style).float()
                 with fabric.autocast():
-                    terms = style_terms(eye, made, content, style, config)
-                terms |= _pixel_terms(made, content, style, own, teacher, fabric)
+                    shown = taught(teacher, content, style)
+                    terms = style_terms(eye, made, content, style, config, shown)
+                terms["identity"] = ((made - content).abs() * own).mean()
+                if shown is not None:
+                    terms["imitate"] = ((made - shown).abs() * (1 - own)).mean()
                 weights = vars(config)
                 total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
                 fabric.backward(total / request.accumulate)
@@ -180,16 +184,32 @@ def teacher_of(spec: str, device: torch.device) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
+@torch.no_grad()
+def taught(teacher: nn.Module | None, content: Tensor, style: Tensor) -> Tensor | None:
+    """What the teacher makes of contents in styles, (N,3,H,W) in [0,1]; None if there is none."""
+    if teacher is None:
+        return None
+    return teacher(content, teacher.style(style)).float().clamp(0, 1)  # type: ignore[operator]
+
+
 def style_terms(
-    eye: percept.PerceptNet, made: Tensor, content: Tensor, style: Tensor, config: Config
+    eye: percept.PerceptNet,
+    made: Tensor,
+    content: Tensor,
+    style: Tensor,
+    config: Config,
+    shown: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The losses that have a weight, of what was made of contents in styles, all (N,3,H,W) in [0,1]."""
+    """The losses that have a weight, of what was made of contents in styles, all (N,3,H,W) in [0,1].
+
+    ``shown``: what a teacher made of them.
+    """
     names = tuple(dict.fromkeys(_STYLE + _CONTENT))
     ours = eye.features(made, names)
     with torch.no_grad():
-        theirs, shown = eye.features(content, _CONTENT), eye.features(style, names)
-        wanted = [restyled(theirs[name], *moments(shown[name])) for name in _CONTENT]
-    mine, real = ([f[name] for name in _STYLE] for f in (ours, shown))
+        theirs, seen = eye.features(content, _CONTENT), eye.features(style, names)
+        wanted = [restyled(theirs[name], *moments(seen[name])) for name in _CONTENT]
+    mine, real = ([f[name] for name in _STYLE] for f in (ours, seen))
     each = [1 / len(mine)] * len(mine)
     found = {}
     if config.content:
@@ -201,18 +221,10 @@ def style_terms(
         found["gram"] = losses.style_loss(mine, real, each, relative=True)
     if config.tv:
         found["tv"] = losses.total_variation(made)
-    return found
-
-
-def _pixel_terms(
-    made: Tensor, content: Tensor, style: Tensor, own: Tensor, teacher: nn.Module | None, fabric: Any
-) -> dict[str, Tensor]:
-    """L1 distance to the content where it is its own style (``own`` (N,1,1,1)), else to the teacher's."""
-    found = {"identity": ((made - content).abs() * own).mean()}
-    if teacher is not None:
-        with torch.no_grad(), fabric.autocast():
-            shown = teacher(content, teacher.style(style)).float().clamp(0, 1)  # type: ignore[operator]
-        found["imitate"] = ((made - shown).abs() * (1 - own)).mean()
+    if shown is not None and config.likeness:
+        with torch.no_grad():
+            teachers = list(eye.features(shown, _STYLE).values())
+        found["likeness"] = losses.relative_loss(mine, teachers, each)
     return found
 
 

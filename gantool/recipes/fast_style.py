@@ -1,10 +1,10 @@
 """Train a net for one style, that of one picture: Johnson's (Johnson et al. 2016, 1603.08155).
 
-The net should keep a photograph's features (relu3_3) and give it the picture's Gram matrices (relu1_2,
-relu2_2, relu3_3, relu4_3), as a perceptual net sees both; total variation keeps it smooth. Beyond the paper,
-means and deviations are compared too, those of the colours first of all, which a small perceptual net knows
-less of. Losses are beside the norm of what is compared with, so that the weights go with any such net; they
-are not the paper's.
+The net should keep a photograph's features (relu2_2, relu3_3) and give it the picture's Gram matrices
+(relu1_2, relu2_2, relu3_3, relu4_3), as a perceptual net sees both; total variation keeps it smooth. Beyond
+the paper, means and deviations are compared too, those of the colours first of all, of which a small
+perceptual net knows less. Losses are beside the norm of what is compared with, so that the weights go with
+any such net; they are not the paper's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gantool.training import Ema, Loop, TrainRequest
 LAYOUTS = ("photos",)
 ALSO = ("style",)  # parameters that name more pictures, for --check
 
-_CONTENT = ("relu3_3",)
+_CONTENT = ("relu2_2", "relu3_3")
 _STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 _LONGEST = 4  # a style is looked at as if it were 4:1 at most
 
@@ -43,7 +43,7 @@ class Config:
     blocks: int = param(5, "residual blocks", low=1)
     batch: int = param(4, "photographs per step", low=1)
     crop: int = param(256, "side of a training crop, px; a multiple of 4", low=32)
-    content: float = param(3.0, "weight of the content's features", low=0)
+    content: float = param(8.0, "weight of the content's features", low=0)
     gram: float = param(3.0, "weight of the style's Gram matrices", low=0)
     moments: float = param(2.0, "weight of the mean and deviation of colours and features", low=0)
     tv: float = param(0.2, "weight of total variation", low=0)
@@ -151,7 +151,8 @@ def style_terms(
     mine = [made, *(ours[name] for name in _STYLE)]
     each = [1 / len(mine)] * len(mine)
     return {
-        "content": losses.relative_loss([ours[name] for name in _CONTENT], list(theirs.values())),
+        "content": losses.relative_loss([ours[name] for name in _CONTENT], list(theirs.values()))
+        / len(_CONTENT),
         "gram": losses.style_loss(mine[1:], wanted[1:], each[1:], relative=True),
         "moments": losses.moment_loss(mine, wanted, each),
         "tv": losses.total_variation(made),

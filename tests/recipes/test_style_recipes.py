@@ -126,6 +126,7 @@ def _row(kind: type) -> object:
 
 def test_a_teacher_is_imitated(folders, tmp_path, teacher):
     nothing = {"content": "0", "moments": "0", "gram": "0", "tv": "0", "own": "0", "lr": "1e-2", "ema": "0"}
+    nothing |= {"net": "microast", "likeness": "0"}
     settings = settings_of("adain", folders, teacher=str(teacher), **nothing)
     path = run("adain", folders, tmp_path / "run", steps=40, settings=settings)
     net, _ = load(select(str(path), "style", catalog=load_catalog()).row, path)
