@@ -179,7 +179,8 @@ class FacePass:
             some = [face for face in seen.faces if frontalize.can_be_pasted(face)]
             if not some:
                 return rgb
-            return frontalize.pasted(rgb, some, step.maker.views(rgb, some, step.strength))[0]
+            views = step.maker.views(rgb, some, step.strength)
+            return frontalize.pasted(rgb, some, views, film=True)[0]
         if seen.faces:
             return step.maker.views(rgb, seen.faces[:1], step.strength)[0]
         if self._result.size and self._result.dtype == rgb.dtype:

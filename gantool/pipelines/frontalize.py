@@ -20,7 +20,7 @@ from gantool.faces import Face
 from gantool.pipelines.precision import said, spoiled
 
 STEEPEST_PASTE = 30.0  # degrees; a front view on a head that is turned further fits nowhere
-_FADE = 5.0  # degrees before that, over which it fades, so that a film does not switch to and fro
+_FADE = 5.0  # degrees before that, over which it fades in a film
 _SMALL_PX = 40.0  # width of a face below which there is too little to go by
 _PROFILE = 50.0  # degrees as the detector tells them: from here on it may be a full profile
 _MOST_OUTSIDE = 0.1  # share of the crop that may lie beyond the border without a word
@@ -155,16 +155,19 @@ class Frontalizer:
         return torch.from_numpy(np.stack(corners)).to(self.device)
 
 
-def pasted(picture: np.ndarray, found: Sequence[Face], views: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+def pasted(
+    picture: np.ndarray, found: Sequence[Face], views: Sequence[np.ndarray], *, film: bool = False
+) -> tuple[np.ndarray, int]:
     """A copy of the picture with the views of faces that are turned little put back, and how many.
 
-    The largest face comes last, on top. A face whose turn is not known is taken to be frontal.
+    The largest face comes last, on top. A face whose turn is not known is taken to be frontal. In a ``film``
+    a view fades out towards :data:`STEEPEST_PASTE`, so that frames do not switch to and fro.
     """
     count = 0
     for face, view in sorted(zip(found, views, strict=True), key=lambda pair: pair[0].area):
         if can_be_pasted(face):
-            share = min((STEEPEST_PASTE - abs(face.yaw or 0.0)) / _FADE, 1.0)
-            picture = faces.paste(picture, view, face, share=share)
+            left = (STEEPEST_PASTE - abs(face.yaw or 0.0)) / _FADE
+            picture = faces.paste(picture, view, face, share=min(left, 1.0) if film else 1.0)
             count += 1
     return picture if count else picture.copy(), count
 

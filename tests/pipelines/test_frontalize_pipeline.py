@@ -198,6 +198,21 @@ def test_only_faces_that_are_turned_little_are_put_back():
     assert count == 0 and np.array_equal(back, shown) and back is not shown
 
 
+def test_in_a_film_a_view_fades_out_before_it_is_no_longer_put_back():
+    shown = np.full((240, 300, 3), 100, np.uint8)
+    bright = np.full((128, 128, 3), 100, np.uint8)
+    bright[40:90, 30:100] = 220
+    little = face(10, at=(150, 120))
+    much = next(one for n in range(20, 45) if 27 < ((one := face(n, at=(150, 120))).yaw or 0) < 29)
+    changes = []
+    for one in (little, much):
+        for film in (False, True):
+            back, count = frontalize.pasted(shown, [one], [bright], film=film)
+            changes.append(np.abs(back.astype(int) - shown).sum() * count)
+    assert changes[0] == changes[1] and changes[2] > 0.8 * changes[0]
+    assert 0 < changes[3] < 0.7 * changes[2]
+
+
 def test_the_larger_face_lies_on_top():
     shown = np.full((240, 300, 3), 100, np.uint8)
     small, large = face(at=(150, 120), size=0.7), face(at=(160, 120))
