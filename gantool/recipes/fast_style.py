@@ -153,10 +153,16 @@ def style_terms(
     return {
         "content": losses.relative_loss([ours[name] for name in _CONTENT], list(theirs.values()))
         / len(_CONTENT),
-        "gram": losses.style_loss(mine[1:], wanted[1:], each[1:], relative=True),
+        "gram": losses.style_loss(_centred(mine, wanted), _centred(wanted, wanted), each, relative=True),
         "moments": losses.moment_loss(mine, wanted, each),
         "tv": losses.total_variation(made),
     }
+
+
+def _centred(features: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[Tensor]:
+    """The same, but for the pictures, which come first: they stand around the style's mean, so that their Gram
+    matrices tell which colours go together."""
+    return [features[0] - wanted[0].mean((2, 3), keepdim=True), *features[1:]]
 
 
 def _painting(name: str) -> Path:
