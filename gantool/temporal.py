@@ -212,7 +212,9 @@ class TemporalFilter:
         # So that a frame which the net did not see lies between two that it saw; memory sets a limit.
         run_up = max(run_up, min(options.every, count + run_up))
         self.window = (count, run_up) if both else None
-        self.tracker = MotionTracker(options.flow, _PHOTOMETRIC[kind], careful=kind == "rgb", ahead=both)
+        # What is painted anew wherever motion is lost flickers there, so it is looked for twice.
+        flow = optical.keen if kind == "paint" and options.flow == "farneback" else options.flow
+        self.tracker = MotionTracker(flow, _PHOTOMETRIC[kind], careful=kind == "rgb", ahead=both)
         self.key_frames = KeyFrames(options.every)
         self._forward = Recursion(kind, strength, layer_scale)
 

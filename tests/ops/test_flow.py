@@ -23,7 +23,7 @@ def texture(height, width, seed=0, finest=3):
     return (result * (255 / result.max())).astype(np.uint8)
 
 
-@pytest.mark.parametrize("method", optical.METHODS)
+@pytest.mark.parametrize("method", [*optical.METHODS, optical.keen])
 @pytest.mark.parametrize("shift", [(2, 0), (5, -3), (-8, 6)])
 def test_known_translation(method, shift):
     dx, dy = shift
@@ -69,6 +69,22 @@ def test_flat_regions_are_trusted_beside_a_thing_that_moves():
     near = np.ones_like(agreed)
     near[50:110, 55:135] = False
     assert agreed[near].mean() > 0.96
+
+
+def test_what_turns_fast_is_seen_by_keen_eyes():
+    """A disc of 90 px turns by 20 degrees on ground at rest."""
+    ground, thing = texture(160, 240, seed=1), texture(160, 240, seed=2)
+    turn = cv2.getRotationMatrix2D((120, 80), 20, 1)
+    y, x = np.mgrid[:160, :240]
+    disc, inside = (np.hypot(x - 120, y - 80) < radius for radius in (45, 36))
+    turned = cv2.warpAffine(thing, turn, (240, 160), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    first, second = np.where(disc, thing, ground), np.where(disc, turned, ground)
+    truth = np.stack([x, y, np.ones_like(x)], -1) @ turn.T - np.stack([x, y], -1)
+    usual, keen = (optical.estimate(first, second, method) for method in ("farneback", optical.keen))
+    missed = [float(np.linalg.norm(flow - truth, axis=-1)[inside].mean()) for flow in (usual, keen)]
+    assert missed[1] < 1 < missed[0]
+    assert np.abs(keen[:, :50]).max() < 0.3
+    assert optical.keen(texture(1, 5), texture(1, 5)).shape == (1, 5, 2)
 
 
 def test_faint_texture_at_rest_is_not_dragged_along():
