@@ -160,7 +160,7 @@ def style_terms(
 
 
 def _centred(features: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[Tensor]:
-    """The same, but for the pictures, which come first: they stand around the style's mean, so that their Gram
+    """The same, but for the pictures, which come first: they are around the style's mean, so that their Gram
     matrices tell which colours go together."""
     return [features[0] - wanted[0].mean((2, 3), keepdim=True), *features[1:]]
 

@@ -77,7 +77,11 @@ def test_resumed_run_equals_unbroken_one_bit_for_bit(task, folders, tmp_path):
 
 @pytest.mark.parametrize("task", RECIPES)
 def test_it_learns_and_the_style_pipeline_uses_it(task, folders, tmp_path):
-    plain = {"textures": "0", "photos": "0", "recolor": "0", "net": "microast"} if task == "adain" else {}
+    plain = (
+        {"textures": "0", "photos": "0", "recolor": "0", "net": "microast"}
+        if task == "adain"
+        else {"content": "1"}
+    )
     settings = settings_of(task, folders, lr="3e-3", ema="0.9", **plain)
     path = run(task, folders, tmp_path / "My Run", steps=50, sample_every=10, settings=settings)
     held = [line["held"] for line in scores(tmp_path / "My Run")]
