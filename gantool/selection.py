@@ -37,7 +37,8 @@ def select(
     of the catalog, a path, or ``hf:owner/repo/file`` with an optional ``@revision``; of style also ``gatys``,
     which takes what sees best here. ``device_class`` is "cpu" or "gpu"; ``scale`` the output scale asked for,
     by which built-in upscalers are chosen.
-    Raises UsageError for an unknown name or a model of another task, WeightsError for a missing or bad file.
+    Raises UsageError for an unknown name or a model of another task, WeightsError for a missing or bad file,
+    or where auto finds nothing here.
     """
     if spec == "auto":
         return _auto(task, catalog, device_class, scale)
@@ -80,19 +81,26 @@ def local_file(spec: str) -> Path | None:
 
 def _auto(task: str, catalog: Catalog, device_class: str, scale: float | None) -> Choice:
     better = catalog.recommended(task, device_class, scale)
-    why = "is recommended"
-    if better is not None and cache.find(better) is not None:
+    if better is None:
+        row = catalog.builtin(task, scale)
+        return Choice(row, hub.fetch(row), f"Using {row.name} (built-in).")
+    why, needs = "is recommended", map(catalog.get, better.needs)
+    parts = [better, *(part for part in needs if part.task == task)]
+    if all(cache.find(part) is not None for part in parts):
         path = hub.verified(better)
         if path is not None:
             return Choice(better, path, f"Using {better.name}.")
         why = "in the cache is damaged"
+    pull = f"`gantool models pull {better.name}`"
+    size = f"{hub.describe_size(sum(part.bytes for part in parts))}, {better.licence}"
+    if not any(row.source == "builtin" for row in catalog.for_task(task)):
+        state = "is not here" if why == "is recommended" else why
+        what = f"{task} has no built-in model, and {better.name}, which is recommended, {state}"
+        raise WeightsError(what, remedy=f"{pull} gets it ({size})")
     row = catalog.builtin(task, scale)
     notice = f"Using {row.name} (built-in)."
-    if better is not None and better.name != row.name:
-        size = f"{hub.describe_size(better.bytes)}, {better.licence}"
-        notice = (
-            f"Using {row.name} (built-in); {better.name} {why}: `gantool models pull {better.name}` ({size})."
-        )
+    if better.name != row.name:
+        notice = f"Using {row.name} (built-in); {better.name} {why}: {pull} ({size})."
     return Choice(row, hub.fetch(row), notice)
 
 

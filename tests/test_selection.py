@@ -13,7 +13,7 @@ from hub_support import DATA, FILE, REPO, sha
 from gantool import cache, hub
 from gantool.catalog import Catalog, Checkpoint, load_catalog
 from gantool.errors import UsageError, WeightsError
-from gantool.selection import select
+from gantool.selection import Choice, select
 
 pytest_plugins = ("hub_fixtures",)
 pytestmark = pytest.mark.usefixtures("hub_home")
@@ -50,6 +50,30 @@ def test_auto_takes_the_built_in_and_names_the_better_one(catalog: Catalog) -> N
     assert select("auto", "upscale", catalog=catalog, scale=2).row.name == "own-x2"
     assert select("auto", "upscale", catalog=catalog, scale=2.5).row.name == "own"
     assert select("auto", "upscale", catalog=catalog, scale=8).row.name == "own"
+
+
+def test_auto_where_nothing_is_built_in(
+    catalog: Catalog, hub_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recommended model counts as here when all of its parts are."""
+    part = Checkpoint("paint-eye", "style", source="https", url="https://x.org/eye", bytes=700_000)
+    row = replace(
+        part, name="paint", bytes=600_000, licence="MIT", needs=("paint-eye",), recommended=("cpu",)
+    )
+    several = Catalog((*catalog.rows, row, part))
+    with pytest.raises(WeightsError) as caught:
+        select("auto", "style", catalog=several)
+    assert str(caught.value) == (
+        "style has no built-in model, and paint, which is recommended, is not here. "
+        "`gantool models pull paint` gets it (1.3 MB, MIT)."
+    )
+    here = {"paint"}
+    monkeypatch.setattr("gantool.cache.find", lambda row, *_: hub_home if row.name in here else None)
+    monkeypatch.setattr("gantool.hub.verified", lambda row: hub_home)
+    with pytest.raises(WeightsError, match="not here"):
+        select("auto", "style", catalog=several)
+    here.add("paint-eye")
+    assert select("auto", "style", catalog=several) == Choice(row, hub_home, "Using paint.")
 
 
 def test_auto_never_asks_the_network(server: HubServer, catalog: Catalog) -> None:
