@@ -158,8 +158,8 @@ def shots(tmp_path, monkeypatch):
     from gantool.media.video import write_clip
 
     monkeypatch.chdir(tmp_path)
-    pictures = [view(scene(1 if t < 25 else 9), 2 * t, 20) for t in range(50)]
-    write_clip(tmp_path / "a.mp4", pictures, Fraction(25), None, crf=12)
+    pictures = [view(scene(1 if t < 12 else 9), 2 * t, 20) for t in range(24)]
+    write_clip(tmp_path / "a.mp4", pictures, Fraction(12), None, crf=12)
     for name, rgb in (("orange", (200, 120, 60)), ("blue", (60, 120, 200)), ("x@3", (90, 200, 90))):
         Image.new("RGB", (20, 20), rgb).save(f"{name}.png")
     return tmp_path
@@ -177,14 +177,14 @@ def test_each_scene_has_its_palette(capfd, files, shots):
     done = call(capfd, "colorize", *words, *references)
     assert done.code == 0, done.err
     blue = blueness(shots / "a.colorize.mp4")
-    assert max(blue[:25]) < -20 and min(blue[25:]) > 20
+    assert max(blue[:12]) < -20 and min(blue[12:]) > 20
     part = ("--start", 1.2, "--duration", 0.2, "-o", "part.mp4")
     assert call(capfd, "colorize", *words, *references, *part).code == 0
     assert min(blueness(shots / "part.mp4")) > 20
     step = f"colorize --model {files / 'eccv16.pth'} --render-size 32 --reference blue.png@1.04"
     assert call(capfd, "chain", "a.mp4", step, "-o", "chain.mp4", "--threads", 1).code == 0
     blue = blueness(shots / "chain.mp4")
-    assert max(blue[:25]) < 20 < min(blue[25:])
+    assert max(blue[:12]) < 20 < min(blue[12:])
 
 
 def test_a_file_whose_name_holds_an_at(capfd, files, shots):
@@ -226,12 +226,12 @@ def test_the_net_sees_every_nth_frame(capfd, files, shots, monkeypatch):
         Runner, "predict", lambda self, x, *more: (seen.append(len(x)), predict(self, x, *more))[1]
     )
     words = ("colorize", "a.mp4", "--model", files / "siggraph17.pth", "--render-size", 32, "--threads", 1)
-    for more, count in ((("--every", 5), 10), (("--every", 5, "--temporal", "bidirectional"), 10), ((), 50)):
+    for more, count in ((("--every", 4), 6), (("--every", 4, "--temporal", "bidirectional"), 6)):
         seen.clear()
         done = call(capfd, *words, *more, "--overwrite", "--json")
         assert done.code == 0, done.err
-        assert sum(seen) == count and done.records[0]["frames"] == 50
-    done = call(capfd, *words, "--every", 5, "--preview")
+        assert sum(seen) == count and done.records[0]["frames"] == 24
+    done = call(capfd, *words, "--every", 4, "--duration", 0.3, "--preview")
     assert done.code == 0 and "will take about" in done.err
 
 

@@ -313,4 +313,4 @@ def test_a_net_that_takes_it_is_told_what_was_shown_before():
     shown = F.avg_pool2d((red - gray)[None], 2)[0]
     assert history.shape == (2, 72, 96) and trust.mean() > 0.8
     assert (history[0, 8:-8, 8:-8] - shown.roll(-1, 1)[8:-8, 8:-8]).abs().mean() < 0.02
-    goes_on(film(), Step(net, TemporalOptions(every=4)))
+    goes_on(film(), Step(net, TemporalOptions(every=4)))  # it remembers what the net was told
