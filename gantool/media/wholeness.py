@@ -18,13 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 _EBML, _SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")
-# RFC 9559: what lies beside and in clusters. Those that hold others are gone into; the rest is passed over.
+# RFC 9559: those that hold others are gone into; all else, known or not, is passed over.
 _GONE_INTO = {0x18538067, 0x1F43B675, 0xA0}  # Segment, Cluster, BlockGroup
-_PASSED = {
-    *(0xE7, 0xA7, 0xAB, 0xA3, 0xA1, 0x9B, 0xFB, 0xFA, 0xFD, 0xA4, 0xA2, 0x75A1, 0x75A2, 0x8E, 0xAF, 0xC8),
-    *(0xEC, 0xBF, 0x5854, 0x1C53BB6B, 0x1254C367, 0x1941A469, 0x1043A770, 0x114D9B74, 0x1549A966),
-    *(0x1654AE6B, 0x1A45DFA3),
-}
 _BLOCKS = {0xA3, 0xA1}  # SimpleBlock, Block
 _SLACK = 64  # bytes by which a block may differ from its packet: its head, and what compression takes off
 
@@ -62,11 +57,12 @@ class Chain:
         self._file.close()
 
     def holds(self, packet: Any) -> bool:
-        """Whether nothing was skipped between the packet before and this one, or the file's end (None)."""
-        if packet is None or packet.pos is None or packet.size == 0:
+        """Whether nothing was skipped between the packet before and this one; an empty one is the file's end."""
+        if not packet.size:
             return self._at is None or self._leads_to(min(self._end, self._size), block=False)
-        whole = self._at is None or self._at > packet.pos or self._leads_to(packet.pos, block=True)
-        self._at = self._behind(packet.pos, packet.size)
+        pos = packet.pos
+        whole = self._at is None or pos is None or self._at > pos or self._leads_to(pos, block=True)
+        self._at = None if pos is None else self._behind(pos, packet.size)
         return whole
 
     def _leads_to(self, goal: int, *, block: bool) -> bool:
@@ -79,7 +75,7 @@ class Chain:
                 return True
             if name in _GONE_INTO:
                 at = start
-            elif name in _PASSED and length is not None:
+            elif name and length is not None:
                 at = start + length
             else:
                 return False
