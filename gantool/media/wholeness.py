@@ -57,7 +57,7 @@ class Chain:
         self._file.close()
 
     def holds(self, packet: Any) -> bool:
-        """Whether nothing was skipped between the packet before and this one; an empty one is the file's end."""
+        """Whether nothing was skipped between the packet before and this one; an empty one is the end."""
         if not packet.size:
             return self._at is None or self._leads_to(min(self._end, self._size), block=False)
         pos = packet.pos
