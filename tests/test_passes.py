@@ -239,7 +239,7 @@ def content(kind, asked: list[int] | None = None) -> Pipeline:
 
 
 @pytest.mark.parametrize("mode", ["online", "bidirectional"])
-@pytest.mark.parametrize("kind", ["chroma", "detail", "rgb"])
+@pytest.mark.parametrize("kind", ["chroma", "detail", "rgb", "paint"])
 def test_a_net_that_sees_every_fourth_frame_gives_nearly_the_same(kind, mode):
     frames, asked = film()[6:11] + film()[13:18], []
     whole = made(Pass(Step(content(kind), TemporalOptions(mode)), pytest.fail), frames)
