@@ -42,7 +42,7 @@ Kind = Literal["chroma", "detail", "rgb", "paint"]
 Mode = Literal["online", "bidirectional"]
 T = TypeVar("T")
 
-_STRENGTH: dict[Kind, float] = {"chroma": 0.9, "detail": 0.7, "rgb": 0.8, "paint": 0.8}
+_STRENGTH: dict[Kind, float] = {"chroma": 0.9, "detail": 0.7, "rgb": 0.8, "paint": 0.85}
 # Frames of a window, and of the run-up behind it: what is left of the past after so many hardly counts.
 _WINDOW: dict[Kind, tuple[int, int]] = {"chroma": (16, 16), "detail": (4, 4), "rgb": (8, 8), "paint": (8, 8)}
 _PHOTOMETRIC: dict[Kind, float] = {"chroma": 10.0, "detail": 50.0, "rgb": 50.0, "paint": 50.0}
@@ -59,7 +59,7 @@ class TemporalOptions:
     ``mode``: "online", each frame from the past only; "bidirectional", from what comes after it as well,
     which takes about twice the time and some frames of memory.
     ``strength``: 0..1, how much of the past is kept; None takes the task's own value (0.9 for chroma, 0.7
-    for detail, 0.8 for rgb); 0 leaves every frame as the net made it.
+    for detail, 0.8 for rgb, 0.85 for paint); 0 leaves every frame as the net made it.
     ``every``: the net sees every Nth frame only, and more where motion is lost; others are carried along.
     ``flow``: "farneback", "dis", "codec" (the stream's own vectors, where frames bring them along; "dis"
     elsewhere), or an estimator such as :func:`gantool.flownet.load` gives.

@@ -151,7 +151,7 @@ class Video:
             metavar="0..1",
             min=0.0,
             max=1.0,
-            help="How much of the frame before is kept. [colorize 0.9, upscale 0.7, others 0.8]",
+            help="How much of the frame before is kept. [colorize 0.9, style 0.85, upscale 0.7, others 0.8]",
         ),
     ] = None
     flow: Annotated[
