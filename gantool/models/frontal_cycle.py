@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from gantool.models.pix2pix import NLayerDiscriminator, initialise
 
 SMALLEST = 32
 _BOTTOM = 8  # px
@@ -80,7 +77,6 @@ class FaceTurner(nn.Module):
             beside = widths[n] if n >= int(depth) - 1 else 0
             self.up.append(_conv(widths[n] + beside, widths[n - 1], 3, 1, norm))
         self.last = nn.Conv2d(widths[0], 3, 7, 1, 3)
-        initialise(self)
 
     def forward(self, x: Tensor, pose: Tensor | None = None) -> Tensor:
         """(N,3,size,size) in [-1,1] -> the same; ``pose`` (N,poses), one-hot, for a net that has poses."""
@@ -99,26 +95,3 @@ class FaceTurner(nn.Module):
                 x = torch.cat((x, seen[-1 - number]), 1)
             x = stage(F.interpolate(x, scale_factor=2, mode="nearest"))
         return torch.tanh(self.last(x))
-
-
-class Critics(nn.Module):
-    """The cycle's critics: of fronts and of sides, and with ``pairs`` of either where the other is known.
-
-    The conditional ones see the condition and the picture, six channels. None has a norm that mixes the
-    pictures of a batch, as WGAN-GP needs it.
-    """
-
-    def __init__(self, ndf: int = 32, layers: int = 3, pairs: bool = True) -> None:
-        super().__init__()
-        self.nets = nn.ModuleDict()
-        for name in ("side", "front", *(("front_of", "side_of") if pairs else ())):
-            net: Any = NLayerDiscriminator(6 if name.endswith("_of") else 3, ndf, layers, "none")
-            self.nets[name] = initialise(net)
-
-    def forward(self, shown: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Logits by critic; ``shown`` has (N,3,H,W), or (N,6,H,W) for those ending in ``_of``, in [-1,1]."""
-        return {name: self.nets[name](x) for name, x in shown.items()}
-
-    def features(self, name: str, x: Tensor) -> list[Tensor]:
-        """What every layer of one critic answers, the logits last."""
-        return self.nets[name].features(x)  # type: ignore[operator]

@@ -1,11 +1,8 @@
 """Train a face's way to the front and back again, from pairs and from faces without a partner.
 
-Two generators: to the front, and from there to a pose that a code names. Both kinds of data have critics,
-the way there and back, and staying as it is where it is frontal already. Pairs are told besides what each
-should be: by pixels, in a perceptual net, by whether it is the same person, by critics that know the other
-side, and by what their layers answer (inner loss). Without a partner the person must be that of the input,
-and the inner losses compare the end of each cycle with its beginning. Game: WGAN-GP (Gulrajani et al. 2017,
-1704.00028); cycle: Zhu et al. 2017 (1703.10593); nearest in print: Pairwise-GAN (2009.06053).
+Two generators: to the front, and from there to a pose that a code names. What they are told, and by whom, is
+in :mod:`gantool.turning`. Game: WGAN-GP (Gulrajani et al. 2017, 1704.00028); nearest in print: Pairwise-GAN
+(2009.06053).
 """
 
 from __future__ import annotations
@@ -18,17 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from gantool import data, losses, people, percept, training
+from gantool import data, people, percept, training, turning
 from gantool.errors import UsageError
 from gantool.identity import Identity
 from gantool.loading import save_model
-from gantool.models.frontal_cycle import SMALLEST, Critics, FaceTurner
+from gantool.models import pix2pix
+from gantool.models.frontal_cycle import SMALLEST, FaceTurner
 from gantool.posepairs import Drawn, Faces
 from gantool.settings import param
 from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
+from gantool.turning import Asked, Critics, Kind
+
+_TERMS = ("adversarial", "cycle", "stay", "pixel", "inner", "percept", "identity", "tv")
 
 
 @dataclass
@@ -95,6 +95,7 @@ def train(request: TrainRequest) -> Path:
     d_model, d_optimizer = ready(critics, d_lr)
     ema.to(fabric.device)
     held, asked = drawn.held(), Asked(critics, game, judge, eye, fabric)
+    wanted = [name for name in _TERMS if _weight(config, name)]
 
     def sample(done: int) -> dict[str, float]:
         with ema.applied(to_front):
@@ -121,8 +122,8 @@ def train(request: TrainRequest) -> Path:
             for tensors, last in training.micro_batches(batch, request.accumulate):
                 kinds = kinds_of(tensors, faces)
                 with torch.no_grad():
-                    made = [turned(one, front_of, side_of) for one in kinds]
-                real, fake = shown(kinds, None), shown(kinds, made)
+                    made = [turning.turned(one, front_of, side_of) for one in kinds]
+                real, fake = turning.shown(kinds, None), turning.shown(kinds, made)
                 with fabric.no_backward_sync(d_model, enabled=not last):
                     yes, no = d_model(real), d_model(fake)
                     d_loss = torch.stack([game.critic(yes[k].float(), no[k].float()) for k in yes]).mean()
@@ -147,7 +148,7 @@ def train(request: TrainRequest) -> Path:
                 ):
                     terms: dict[str, Tensor] = {}
                     for one in kinds_of(tensors, faces):
-                        found = _terms(one, front_of, side_of, asked, config)
+                        found = turning.terms(one, front_of, side_of, asked, wanted)
                         terms |= {name: terms.get(name, 0.0) + term for name, term in found.items()}
                     total = sum(_weight(config, name) * term for name, term in terms.items())
                     fabric.backward(total / request.accumulate)
@@ -161,98 +162,6 @@ def train(request: TrainRequest) -> Path:
     for line in drawn.left_out():
         request.warn(line)
     return run.model
-
-
-# --- losses ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A batch's sides, fronts and codes of the sides' poses; ``paired``: they are of the same people."""
-
-    side: Tensor
-    front: Tensor
-    pose: Tensor
-    paired: bool
-
-
-@dataclass(frozen=True)
-class Turned:
-    """What the generators made of the sides, and of the fronts."""
-
-    front: Tensor
-    side: Tensor
-
-
-def turned(one: Kind, front_of: Any, side_of: Any) -> Turned:
-    """Both generators' work on faces of one kind."""
-    return Turned(front_of(one.side).float(), side_of(one.front, one.pose).float())
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The nets that judge a generator's work."""
-
-    critics: Critics
-    game: Game
-    judge: Identity | None
-    eye: percept.PerceptNet | None
-    fabric: Any
-
-
-def shown(kinds: Sequence[Kind], made: Sequence[Turned] | None) -> dict[str, Tensor]:
-    """What each critic sees: the pictures themselves, or what the generators ``made`` of them."""
-    kept = made or [Turned(one.front, one.side) for one in kinds]
-    found = {
-        "side": torch.cat([one.side for one in kept]),
-        "front": torch.cat([one.front for one in kept]),
-    }
-    for one, mine in zip(kinds, kept, strict=True):
-        if one.paired:
-            found["front_of"] = torch.cat((one.side, mine.front), 1)
-            found["side_of"] = torch.cat((one.front, mine.side), 1)
-    return found
-
-
-def _terms(one: Kind, front_of: Any, side_of: Any, asked: Asked, config: Config) -> dict[str, Tensor]:
-    """The generators' losses for one kind of faces, each a mean without its weight."""
-    made = turned(one, front_of, side_of)
-    front, side = made.front, made.side
-    side_again, front_again = side_of(front, one.pose).float(), front_of(side).float()
-    terms = {
-        "cycle": F.l1_loss(side_again, one.side) + F.l1_loss(front_again, one.front),
-        "tv": losses.total_variation(front) + losses.total_variation(side),
-    }
-    if config.stay:
-        terms["stay"] = F.l1_loss(front_of(one.front).float(), one.front)
-    answers = [asked.critics.features(*given)[-1] for given in (("front", front), ("side", side))]
-    if one.paired:
-        terms["pixel"] = F.l1_loss(front, one.front) + F.l1_loss(side, one.side)
-        mine = {"front_of": torch.cat((one.side, front), 1), "side_of": torch.cat((one.front, side), 1)}
-        both = (one.side, one.front)
-        target = {"front_of": torch.cat(both, 1), "side_of": torch.cat(both[::-1], 1)}
-        if asked.eye is not None:
-            terms["percept"] = asked.eye((front + 1) / 2, (one.front + 1) / 2).mean()
-    else:
-        mine = {"front_of": torch.cat((side, front_again), 1), "side_of": torch.cat((front, side_again), 1)}
-        target = {"front_of": torch.cat((side, one.front), 1), "side_of": torch.cat((front, one.side), 1)}
-        mine = {name: x for name, x in mine.items() if name in asked.critics.nets}
-    if mine and config.inner:
-        inner = []
-        for name, x in mine.items():
-            with asked.fabric.autocast():
-                ours = asked.critics.features(name, x)
-                with torch.no_grad():
-                    wanted = asked.critics.features(name, target[name])
-            inner.append(losses.feature_loss(ours[:-1], wanted[:-1]))
-            if one.paired:
-                answers.append(ours[-1])
-        terms["inner"] = torch.stack(inner).sum()
-    terms["adversarial"] = torch.stack([asked.game.generator(answer.float()) for answer in answers]).mean()
-    if asked.judge is not None and config.identity:
-        with asked.fabric.autocast():
-            terms["identity"] = 1 - asked.judge.likeness(front, one.front if one.paired else one.side).mean()
-    return terms
 
 
 def _weight(config: Config, name: str) -> float:
@@ -269,7 +178,10 @@ def generators_of(config: Config, poses: int) -> tuple[FaceTurner, FaceTurner]:
     if config.norm not in ("instance", "batch", "none"):
         raise UsageError(f"no norm called '{config.norm}'", remedy="Known: instance, batch, none")
     args = generator_args(config)
-    return FaceTurner(**args), FaceTurner(**args, poses=poses)
+    there, back = FaceTurner(**args), FaceTurner(**args, poses=poses)
+    pix2pix.initialise(there)
+    pix2pix.initialise(back)
+    return there, back
 
 
 def generator_args(config: Config) -> dict[str, Any]:

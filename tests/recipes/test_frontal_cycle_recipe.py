@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from gantool import turning
 from gantool.errors import InputError, UsageError
 from gantool.loading import load_net, row_of
-from gantool.models.frontal_cycle import Critics, FaceTurner
+from gantool.models.frontal_cycle import FaceTurner
 from gantool.posepairs import Drawn, Faces, pose_of
 from gantool.recipes import frontal_cycle
 from gantool.training import TrainRequest
@@ -99,17 +100,18 @@ def test_the_losses_teach_pairs_and_the_inner_losses_bind_the_rest(pairs, loose)
     config = frontal_cycle.Config(size=32, ngf=8, ndf=4, blocks=1, identity=0, percept=0)
     torch.manual_seed(0)
     nets = frontal_cycle.generators_of(config, len(faces.poses))
-    critics, game = Critics(4, 2), frontal_cycle.Game(config)
+    critics, game = turning.Critics(4, 2), frontal_cycle.Game(config)
     optimizer = torch.optim.Adam([p for net in nets for p in net.parameters()], 2e-3)
 
     class Plain:
         autocast = staticmethod(torch.enable_grad)
 
-    asked = frontal_cycle.Asked(critics, game, None, None, Plain())
+    asked = turning.Asked(critics, game, None, None, Plain())
     seen = []
     for _ in range(25):
         found = [
-            frontal_cycle._terms(one, *nets, asked, config) for one in frontal_cycle.kinds_of(batch, faces)
+            turning.terms(one, *nets, asked, frontal_cycle._TERMS)
+            for one in frontal_cycle.kinds_of(batch, faces)
         ]
         assert set(found[0]) - set(found[1]) == {"pixel"}
         sums = {n: torch.stack([t[n] for t in found if n in t]).sum() for n in found[0]}
