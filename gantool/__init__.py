@@ -200,8 +200,8 @@ def run_video(
     """Run a task over a video; sound, subtitles and timestamps are kept.
 
     Args:
-        temporal, flow, every: as ``--temporal``, ``--flow`` and ``--every``; temporal None is online, but off
-            for upscale of every frame.
+        temporal, flow, every: as ``--temporal``, ``--flow`` and ``--every``; temporal None is online, but
+            bidirectional for style, and off for upscale of every frame.
         start, duration: the part of the source to do, in seconds.
         deinterlace, tonemap: make interlaced frames whole; bring HDR to standard range, not refuse it.
         fps: frames per second of numbered pictures (``frames/%05d.png``); None is 25.
@@ -241,7 +241,8 @@ def run_video(
     with video.place(place, overwrite=overwrite) as temporary:
         ready = _ready(task, pipeline, options)
         chroma = ready.blend == "chroma"
-        mode = temporal or ("off" if ready.task == "upscale" and every == 1 else "online")
+        usual = "off" if ready.task == "upscale" and every == 1 else "online"
+        mode = temporal or ("bidirectional" if ready.task == "style" else usual)
         steady = None
         if mode != "off":
             by = flownet.load(ready.device, warn=warn or warnings.warn) if flow == "raft" else flow

@@ -220,6 +220,16 @@ def test_a_film_that_goes_on_is_that_of_an_unbroken_run(here, capfd, monkeypatch
     assert decoded("out.mp4") == decoded("whole.mp4")
 
 
+def test_films_are_steadied_both_ways_unless_told_otherwise(here, capfd):
+    words = ["f.mp4", "--style", "art.png", "--model", ANY, *LOSSLESS]
+    usual, both, online = (
+        frames(run(capfd, *words, "-o", f"{mode}.mkv", *(["--temporal", mode] if mode != "usual" else [])))
+        for mode in ("usual", "bidirectional", "online")
+    )
+    assert all((one == two).all() for one, two in zip(usual, both, strict=True))
+    assert any((one != two).any() for one, two in zip(usual, online, strict=True))
+
+
 def test_a_step_of_a_chain(here, capfd):
     run(capfd, "f.mp4", "-o", "1.mkv", "--style", "art.png", "--strength", 0.5, "--model", ANY, *LOSSLESS)
     step = f"style --style art.png --strength 0.5 --model {ANY}"

@@ -141,7 +141,8 @@ class Video:
         _video(
             "--temporal",
             metavar="off|online|bidirectional",
-            help="Keep films steady: by the frames before, or also by those after. [online; off for upscale]",
+            help="Keep films steady: by the frames before, or also by those after. "
+            "[online; style bidirectional, upscale off]",
         ),
     ] = None
     temporal_strength: Annotated[

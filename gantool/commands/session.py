@@ -49,7 +49,7 @@ class Request:
     marks: Marks
     build: Callable[..., Pipeline | FaceStep]
     scale: float | None = None
-    temporal: Literal["off", "online"] = "online"
+    temporal: Literal["off", "online", "bidirectional"] = "online"
     to_srgb: bool = False
     batch_size: int = 4
     between: tuple[str, str] | None = None

@@ -150,7 +150,9 @@ def command(
     whole = dataclasses.replace(quality, strength=1.0 if quality.strength else 0.0)
     words = (files, model, whole, video, hardware, batch, marks)
     known = {"style": tuple((Path(path), time) for path, time in given)}
-    return Request("style", *words, build, to_srgb=True, batch_size=1, options=known)
+    return Request(
+        "style", *words, build, temporal="bidirectional", to_srgb=True, batch_size=1, options=known
+    )
 
 
 def _check_counts(styles: int, weights: int, masks: int) -> None:
