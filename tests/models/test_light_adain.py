@@ -3,7 +3,11 @@
 import pytest
 import torch
 
+from gantool import losses, percept
+from gantool.catalog import load_catalog
+from gantool.loading import load
 from gantool.models.adain import LightAdaIN, moments, restyled
+from gantool.selection import select
 
 
 @pytest.fixture
@@ -55,3 +59,25 @@ def test_half_precision_is_near(net):
     halved = net.to(torch.bfloat16)
     half = halved(x.bfloat16(), halved.style(painting.bfloat16()))
     assert half.dtype == torch.bfloat16 and (half.float() - y).abs().mean() < 0.05
+
+
+def test_the_builtin_net_takes_colours_and_texture_and_keeps_to_a_picture_in_its_own_style():
+    choice = select("builtin", "style", catalog=load_catalog())
+    assert choice.path is not None
+    net, row = load(choice.row, choice.path)
+    assert row.arch == "adain.LightAdaIN" and row.bytes <= 5_000_000
+    smooth = torch.nn.functional.interpolate(pictures(1, 3, 5, 6), (96, 112), mode="bicubic").clamp(0, 1)
+    rows = torch.arange(96).div(4, rounding_mode="floor") % 2
+    painting = torch.stack((0.2 + 0.6 * rows, 0.3 + 0.1 * rows, 0.6 - 0.4 * rows))[None, ..., None]
+    painting = painting.expand(1, 3, 96, 96)
+    with torch.no_grad():
+        y, own = net(smooth, net.style(painting)), net(smooth, net.style(smooth))
+    assert (own - smooth).abs().mean() < 0.6 * (y - smooth).abs().mean()
+    assert (y.mean((2, 3)) - painting.mean((2, 3))).abs().max() < 0.02
+    layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+    eye = percept.load(model="builtin")
+    wanted = list(eye.features(painting, layers).values())
+    near, far = (
+        losses.style_loss(list(eye.features(x, layers).values()), wanted, relative=True) for x in (y, smooth)
+    )
+    assert near < far
