@@ -43,7 +43,7 @@ class Config:
     blocks: int = param(5, "residual blocks", low=1)
     batch: int = param(4, "photographs per step", low=1)
     crop: int = param(256, "side of a training crop, px; a multiple of 4", low=32)
-    content: float = param(8.0, "weight of the content's features", low=0)
+    content: float = param(15.0, "weight of the content's features", low=0)
     gram: float = param(3.0, "weight of the style's Gram matrices", low=0)
     moments: float = param(2.0, "weight of the mean and deviation of colours and features", low=0)
     tv: float = param(0.2, "weight of total variation", low=0)
