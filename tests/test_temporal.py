@@ -216,7 +216,7 @@ def test_strength_zero_is_the_net_alone_and_strength_one_still_listens_to_it():
     assert 8.5 < shown.mean() < 10  # at least 2 % of each frame is new
 
 
-@pytest.mark.parametrize("kind", ["chroma", "rgb", "paint"])
+@pytest.mark.parametrize("kind", ["chroma", "rgb"])
 def test_a_static_clip_does_not_drift(kind):
     frame, rng = view(scene(1)), np.random.default_rng(0)
     layer = true_chroma(3, 72, 96)
