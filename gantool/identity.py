@@ -43,12 +43,7 @@ class Identity:
         apart = (maps - true_maps).abs().mean() / true_maps.abs().mean().clamp_min(1e-6)
         return apart + (features - true_features).abs().mean() / true_features.abs().mean().clamp_min(1e-6)
 
-    @torch.no_grad()
     def cosine(self, ours: Tensor, truth: Tensor) -> Tensor:
-        """Cosine of the features (N,) of pictures (N,3,128,128) in [-1,1]."""
-        return F.cosine_similarity(self.seen(ours)[1], self.seen(truth)[1])
-
-    def likeness(self, ours: Tensor, truth: Tensor) -> Tensor:
         """Cosine of the features (N,) of squares of any size in [-1,1]; ``truth`` gets no gradients."""
         if ours.shape[-1] != 128:
             ours, truth = (F.interpolate(x, (128, 128), mode="bilinear") for x in (ours, truth))

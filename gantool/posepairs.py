@@ -97,13 +97,25 @@ class Drawn:
             item = (*pictures, self._code(_turn(_YAW_STEP * round(yaw / _YAW_STEP))))
         return tuple(data.to_chw(a) * 2 - 1 if a.ndim == 3 else a for a in item)
 
-    def held(self) -> list[tuple[np.ndarray, ...]]:
-        """(side, front, code) of people kept out; of rendered ones where there are no folders."""
-        keys: list[Pose | int] = [p for person in self.out for p in self.faces.album.poses[person][:8]]
-        if not self.faces.album.poses and self.faces.head is not None:
+    def held(self) -> tuple[list[tuple[np.ndarray, ...]], bool]:
+        """(side, front, code) to look at, and whether they are pairs that nothing is learnt from.
+
+        People kept out, or rendered ones where there are no folders; where nobody can be spared, some that
+        are learnt from, and of faces without partners sides beside fronts of others.
+        """
+        album, head = self.faces.album.poses, self.faces.head
+        keys: list[Pose | int] = [pose for person in self.out for pose in album[person][:8]]
+        if not album and head is not None:
             keys = list(range(people.HELD_OUT, people.HELD_OUT + 8))
-        items = (self._pair(key) for key in keys)
-        return [self.cut(item, data.step_rng(0, 21, n)) for n, item in enumerate(items) if item is not None]
+        apart = bool(keys)
+        keys = keys or [poses[0] for poses in list(album.values())[:8]]
+        items = [self._pair(key) for key in keys]
+        if not items:
+            sides, fronts = self.items[-2:]
+            both = [(sides[n], fronts[n]) for n in range(min(8, len(sides), len(fronts)))]
+            items = [(side[0], front[0], side[1]) for side, front in both if side and front]
+        cut = [self.cut(item, data.step_rng(0, 21, n)) for n, item in enumerate(items) if item is not None]
+        return cut, apart and bool(cut)
 
     def left_out(self) -> list[str]:
         """A line for each file that could not be read so far."""

@@ -133,5 +133,5 @@ def terms(one: Kind, front_of: Any, side_of: Any, asked: Asked, wanted: Collecti
     found["adversarial"] = torch.stack([asked.game.generator(answer.float()) for answer in answers]).mean()
     if asked.judge is not None and "identity" in wanted:
         with asked.fabric.autocast():
-            found["identity"] = 1 - asked.judge.likeness(front, one.front if one.paired else one.side).mean()
+            found["identity"] = 1 - asked.judge.cosine(front, one.front if one.paired else one.side).mean()
     return found

@@ -94,12 +94,13 @@ def train(request: TrainRequest) -> Path:
     (front_of, f_optimizer), (side_of, b_optimizer) = ready(to_front, config.lr), ready(to_side, config.lr)
     d_model, d_optimizer = ready(critics, d_lr)
     ema.to(fabric.device)
-    held, asked = drawn.held(), Asked(critics, game, judge, eye, fabric)
+    (held, scored), asked = drawn.held(), Asked(critics, game, judge, eye, fabric)
     wanted = [name for name in _TERMS if _weight(config, name)]
 
     def sample(done: int) -> dict[str, float]:
         with ema.applied(to_front):
-            return _sample(to_front, to_side, held, judge, run.sheet(done), fabric, loop.watch.health, done)
+            scores = _sample(to_front, to_side, held, judge, run.sheet(done), fabric, loop.watch.health, done)
+        return scores if scored else {}
 
     def export(path: Path) -> None:
         _export(path, run, config, ema.state)
@@ -234,7 +235,7 @@ def _sample(
     health: training.Health,
     done: int,
 ) -> dict[str, float]:
-    """Write (side, ours, front, front turned back) of people kept out; how near ours are to the fronts.
+    """Write (side, ours, front, front turned to the side) of each pair; how near ours are to the fronts.
 
     Mean L1 in [0,1] (of the side as well), PSNR in dB, cosine of identity.
     """
@@ -256,8 +257,8 @@ def _sample(
         "held_l1_input": float((x - truth).abs().mean()),
     }
     if judge is not None:
-        scores["identity_held"] = float(judge.likeness(ours, front).mean())
-        scores["identity_input"] = float(judge.likeness(side, front).mean())
+        scores["identity_held"] = float(judge.cosine(ours, front).mean())
+        scores["identity_input"] = float(judge.cosine(side, front).mean())
     return scores
 
 

@@ -130,8 +130,18 @@ def test_a_pose_is_the_words_of_a_name():
 def test_people_are_kept_out_whole(pairs):
     drawn = Drawn(Faces([pairs]), 32, 0, 1, 0)
     (person,) = drawn.out
-    assert len(drawn.held()) == 2 and len(drawn.items[0]) == 22
+    held, scored = drawn.held()
+    assert scored and len(held) == 2 and len(drawn.items[0]) == 22
     assert all(str(key.person) != person for key in drawn.items[0].keys)
+
+
+def test_where_nobody_can_be_spared_samples_show_what_is_learnt(pairs, loose, tmp_path):
+    for name, data, shown in (("few", pairs, 8), ("loose", loose, 4)):
+        held, scored = Drawn(Faces([data]), 32, 0, 0, 0).held()
+        assert not scored and len(held) == shown
+        run(data, out=tmp_path / name, steps=1, settings=TINY | {"holdout": "0"})
+        assert (tmp_path / name / "samples/0000001.png").is_file()
+        assert "held_l1" not in (tmp_path / name / "log.jsonl").read_text()
 
 
 def test_the_way_back_needs_a_pose():
