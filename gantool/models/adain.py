@@ -15,6 +15,8 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
+from gantool.ops.doubling import conv_of_doubled
+
 _UP = 0
 _ENCODER = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))  # output channels, block by block
 _DECODER = (256, _UP, 256, 256, 256, 128, _UP, 128, 64, _UP, 64)
@@ -86,6 +88,17 @@ class Decoder(nn.Sequential):
             layers += _layer(inside, _scaled(full, width))
             inside = _scaled(full, width)
         super().__init__(*layers, *_layer(inside, 3)[:2])
+
+    def forward(self, input: Tensor) -> Tensor:
+        """relu4_1 (N,512w,H,W) -> RGB (N,3,8H,8W)."""
+        layers, x = iter(self), input
+        for layer in layers:
+            if isinstance(layer, nn.Upsample):  # with the mirrored convolution behind it
+                _, convolution = next(layers), next(layers)
+                x = conv_of_doubled(x, convolution.weight, convolution.bias, "reflect")  # type: ignore
+            else:
+                x = layer(x)
+        return x
 
     def joined(self, encoder: Encoder) -> AdaIN:
         """This and the encoder, which come in a file each, as one net."""
@@ -184,8 +197,12 @@ class LightAdaIN(nn.Module):
             y = y + second(_leaky((1 + gain) * inner + shift))
         for up in self.ups:
             beside = moved.pop()
-            larger = nn.functional.interpolate(y, scale_factor=2.0, mode="nearest")
-            y = _leaky(up(torch.cat((larger[..., : beside.shape[-2], : beside.shape[-1]], beside), 1)))
+            if beside.shape[-2] == 2 * y.shape[-2] and beside.shape[-1] == 2 * y.shape[-1]:
+                y = conv_of_doubled(y, up.weight, up.bias, "reflect", beside)  # type: ignore[arg-type]
+            else:
+                larger = nn.functional.interpolate(y, scale_factor=2.0, mode="nearest")
+                y = up(torch.cat((larger[..., : beside.shape[-2], : beside.shape[-1]], beside), 1))
+            y = _leaky(y)
         colored = _turned(moved[0], _OPPONENT.mT)
         painted = colored + self.paint(torch.cat((y, colored), 1))
         # The colours once more: whether a stroke brightens the whole is nothing that the net need learn.

@@ -9,9 +9,10 @@ Encoder keys are those of torchvision's ResNet18, so pretrained weights load: se
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gantool.ops.doubling import conv_of_doubled
 
 
 def gray_first_conv(weight: Tensor) -> Tensor:
@@ -139,9 +140,10 @@ class ResNetUNet(nn.Module):
     def forward(self, gray: Tensor) -> Tensor:
         """Lightness L/100 (N,1,H,W) in [0,1], sides multiples of 32 -> ab (N,2,H,W) in Lab units."""
 
-        def up(low: Tensor, skip: Tensor) -> Tensor:
-            low = F.interpolate(low, scale_factor=2, mode="nearest")
-            return torch.cat((low, skip.to(low.dtype)), dim=1)
+        def up(fuse: nn.Sequential, low: Tensor, skip: Tensor) -> Tensor:
+            first, *rest = fuse  # nearest x2 and the skip beside it go into the convolution
+            y = conv_of_doubled(low, first.weight, first.bias, beside=skip.to(low.dtype))  # type: ignore
+            return nn.Sequential(*rest)(y)
 
         x = gray * 2 - 1
         half = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -149,9 +151,10 @@ class ResNetUNet(nn.Module):
         eighth = self.layer2(quarter)
         sixteenth = self.bridge1(eighth)
         y = self.drop(self.bridge2(sixteenth))
-        y = self.up16(up(y, sixteenth))
-        y = self.up8(up(y, eighth))
-        y = self.up4(up(y, quarter))
-        y = self.up2(up(y, half))
-        ab = F.interpolate(self.ab(y).float(), scale_factor=2, mode="bilinear", align_corners=False)
+        y = up(self.up16, y, sixteenth)
+        y = up(self.up8, y, eighth)
+        y = up(self.up4, y, quarter)
+        y = up(self.up2, y, half)
+        ab = self.ab(y).float().contiguous()  # a resize of two channels is far quicker plane by plane
+        ab = F.interpolate(ab, scale_factor=2, mode="bilinear", align_corners=False)
         return ab * self.ab_gain

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gantool.ops.doubling import ResizeConv
 
 Norm = Literal["batch", "instance", "none"]
 Upsample = Literal["transpose", "resize"]
@@ -27,18 +28,11 @@ def _norm(norm: Norm, channels: int) -> nn.Module:
     raise ValueError(f"unknown norm {norm!r}: batch, instance or none")
 
 
-class ResizeConv(nn.Conv2d):
-    """Nearest x2 and a 3x3 convolution: up-sampling without a checkerboard (Odena et al. 2016)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(F.interpolate(input, scale_factor=2, mode="nearest"))
-
-
 def _up(kind: Upsample, in_ch: int, out_ch: int, bias: bool) -> nn.Module:
     if kind == "transpose":
         return nn.ConvTranspose2d(in_ch, out_ch, 3, 2, 1, output_padding=1, bias=bias)
     if kind == "resize":
-        return ResizeConv(in_ch, out_ch, 3, 1, 1, bias=bias)
+        return ResizeConv(in_ch, out_ch, bias)
     raise ValueError(f"unknown upsample {kind!r}: transpose or resize")
 
 

@@ -64,4 +64,4 @@ class ECCV16(nn.Module):
         for number in range(1, 9):
             x = getattr(self, f"model{number}")(x)
         ab = self.model_out(x.softmax(dim=1)).float() * 110
-        return F.interpolate(ab, scale_factor=4, mode="bilinear", align_corners=False)
+        return F.interpolate(ab.contiguous(), scale_factor=4, mode="bilinear", align_corners=False)

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.ops.doubling import ResizeConv
+
 _SHARE = 0.2  # of a residual that is added, in both kinds of block
 _SLOPE = 0.2
 
@@ -97,7 +99,7 @@ class RRDBNet(nn.Module):
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
         for n in range(1, self.doublings + 1):
-            self.add_module(f"conv_up{n}", nn.Conv2d(num_feat, num_feat, 3, 1, 1))
+            self.add_module(f"conv_up{n}", ResizeConv(num_feat, num_feat))
         self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
         self.conv_last = nn.Conv2d(num_feat, num_out_ch, 3, 1, 1)
         self._start()
@@ -124,8 +126,7 @@ class RRDBNet(nn.Module):
         y = self.conv_first(x)
         y = y + self.conv_body(self.body(y))
         for n in range(1, self.doublings + 1):
-            y = self.get_submodule(f"conv_up{n}")(F.interpolate(y, scale_factor=2, mode="nearest"))
-            y = F.leaky_relu(y, _SLOPE, inplace=True)
+            y = F.leaky_relu(self.get_submodule(f"conv_up{n}")(y), _SLOPE, inplace=True)
         y = self.conv_last(F.leaky_relu(self.conv_hr(y), _SLOPE, inplace=True))
         if self.fold == 1:
             return y

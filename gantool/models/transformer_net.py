@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.ops.doubling import conv_of_doubled
+
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 # Patterns of other programs' names -> ours; the first that fits is taken.
@@ -155,7 +157,9 @@ class _Conv(nn.Module):
 
 class _Enlarged(_Conv):
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+        if self.tensorflow or self.conv2d.kernel_size != (3, 3):
+            return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+        return conv_of_doubled(x, self.conv2d.weight, self.conv2d.bias, "reflect")
 
 
 class _Transposed(nn.Module):
