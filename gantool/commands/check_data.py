@@ -18,12 +18,15 @@ def check_data(
 
     Raises:
         InputError: something in the data would spoil the training or its figures.
+        UsageError: a setting without which nothing can be trained is missing.
     """
     from gantool import datacheck, layouts
     from gantool.settings import configure
 
     recipe = importlib.import_module(f"gantool.recipes.{task}")
     config: Any = configure(recipe.Config, values)
+    if hasattr(recipe, "ready"):
+        recipe.ready(config)
     if hasattr(recipe, "check"):  # its data are not of the layouts of pictures
         sheet = _sheet_path(task, out)
         for line in recipe.check(folders, config, sheet):

@@ -126,6 +126,11 @@ def train(request: TrainRequest) -> Path:
     return run.model
 
 
+def ready(config: Config) -> None:
+    """Raise UsageError or InputError, as a training would, where there is no style to learn."""
+    _painting(config.style)
+
+
 def net_of(config: Config) -> TransformerNet:
     """The net that the settings describe, with first weights by which it makes grey pictures."""
     net = TransformerNet((config.width, 2 * config.width, 4 * config.width), config.blocks)

@@ -11,7 +11,7 @@ import torch
 from gantool import textures
 from gantool.catalog import load_catalog
 from gantool.data import step_rng
-from gantool.errors import InputError, UsageError
+from gantool.errors import ExitCode, InputError, UsageError
 from gantool.loading import load, save_model
 from gantool.models.microast import MicroAST
 from gantool.pipelines.style import Style, build
@@ -201,3 +201,12 @@ def test_check_looks_at_the_styles_too(folders, tmp_path, capfd):
         done = call(capfd, *words, "-o", tmp_path / task)
         assert done.code == 0 and f"{count} to train on" in done.err
         assert (tmp_path / task / "check.png").is_file()
+
+
+def test_check_misses_the_style_that_a_training_would_miss(folders, tmp_path, capfd):
+    from cli_kit import call
+
+    words = ["train", "--task", "fast_style", folders / "photos", "-o", tmp_path / "run", "--check"]
+    done = call(capfd, *words)
+    assert done.code == ExitCode.USAGE and "no style to learn. Give --set style=PICTURE" in done.err
+    assert not (tmp_path / "run").exists()
