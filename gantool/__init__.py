@@ -5,6 +5,7 @@ The command line is ``gantool``; these functions run the same pipelines on array
     import gantool
     color = gantool.colorize(gray)             # numpy (H,W), (H,W,3) or a PIL image
     large = gantool.upscale(photo, scale=4)
+    [(front, facts)] = gantool.frontalize(photo)
     gantool.run_video("old.mp4", "color.mp4")
 
 Nothing heavy is imported until one of them is called.
@@ -13,7 +14,7 @@ Nothing heavy is imported until one of them is called.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,15 +24,17 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from gantool.engine import VideoReport
+    from gantool.engine import VideoReport, Work
+    from gantool.facestep import FaceStep
     from gantool.pipelines import Pipeline
     from gantool.pipelines.style import Style
 
     ImageLike = TypeVar("ImageLike", np.ndarray, Image)
 
-__all__ = ["colorize", "load", "run_video", "style", "translate", "upscale"]
+__all__ = ["colorize", "frontalize", "load", "run_video", "style", "translate", "upscale"]
 
-_TASKS = ("colorize", "translate", "upscale", "style")
+_TASKS = ("colorize", "translate", "upscale", "style", "frontalize")
+_FACES = "gantool.facestep"
 
 
 def __getattr__(name: str) -> Any:
@@ -40,6 +43,20 @@ def __getattr__(name: str) -> Any:
 
         return version("gantool")
     raise AttributeError(f"module 'gantool' has no attribute '{name}'")
+
+
+@overload
+def load(task: Literal["frontalize"], model: str = "auto", **options: Any) -> FaceStep: ...
+
+
+@overload
+def load(
+    task: Literal["colorize", "translate", "upscale", "style"], model: str = "auto", **options: Any
+) -> Pipeline: ...
+
+
+@overload
+def load(task: str, model: str = "auto", **options: Any) -> Any: ...
 
 
 def load(
@@ -51,15 +68,16 @@ def load(
     interpolate: tuple[str, str] | None = None,
     mix: float = 0.8,
     **options: Any,
-) -> Pipeline:
+) -> Pipeline | FaceStep:
     """A pipeline that can be used many times; fetches the model if ``model`` names one that is not here.
 
     Args:
-        task: "colorize", "translate", "upscale" or "style".
+        task: "colorize", "translate", "upscale", "style" or "frontalize".
         model: as ``--model``: auto, builtin, a name, a path or hf:owner/repo/file.
         device, precision: as on the command line.
         interpolate, mix: two models instead of ``model``, and how near the net between them is to the second.
-        options: those of ``gantool.pipelines.<task>.build`` (``scale``, ``render_size``, ``styles``, ...).
+        options: those of ``gantool.pipelines.<task>.build`` (``scale``, ``render_size``, ``styles``, ...), of
+            frontalize of ``gantool.facestep.build``, whose detector is fetched if it is not here.
 
     Raises:
         GantoolError: of the kind that the command line would end with.
@@ -80,7 +98,7 @@ def load(
         raise UsageError("interpolate contradicts model", remedy="Give one or the other")
     target, scale = devices.pick_device(device), options.get("scale")
     kind, catalog = devices.device_class(target), load_catalog()
-    build = import_module(f"gantool.pipelines.{task}").build
+    build = import_module(_FACES if task == "frontalize" else f"gantool.pipelines.{task}").build
     between = None
     if interpolate is None:
         choice = selection.select(model, task, catalog=catalog, device_class=kind, scale=scale)
@@ -90,7 +108,7 @@ def load(
         )
         choice = between.choice
 
-    def built(dtype: torch.dtype) -> Pipeline:
+    def built(dtype: torch.dtype) -> Any:
         if between is None:
             net, row = parts.load(choice.row, choice.path or hub.fetch(choice.row), target, dtype)
         else:
@@ -98,11 +116,13 @@ def load(
         return build(net, row, device=target, dtype=dtype, **options)
 
     dtype = devices.pick_dtype(precision, target, choice.row)
+    ready, precision = built(dtype), devices.precision_name(dtype)
     if dtype == torch.float32:
-        return built(dtype)
-    return with_fallback(
-        built(dtype), lambda: built(torch.float32), devices.precision_name(dtype), warnings.warn
-    )
+        return ready
+    if task == "frontalize":
+        ready.maker.fall_back(lambda: built(torch.float32).maker, precision, warnings.warn)
+        return ready
+    return with_fallback(ready, lambda: built(torch.float32), precision, warnings.warn)
 
 
 def colorize(
@@ -124,6 +144,48 @@ def colorize(
         GantoolError: of the kind that the command line would end with.
     """
     return _run("colorize", image, strength, pipeline, options)
+
+
+def frontalize(
+    image: ImageLike,
+    faces: str | int = "largest",
+    *,
+    face_box: tuple[float, float, float, float] | None = None,
+    aligned: bool = False,
+    strength: float = 1.0,
+    pipeline: FaceStep | None = None,
+    **options: Any,
+) -> list[tuple[ImageLike, dict[str, Any]]]:
+    """Show turned faces from the front. What a net shows of a face's hidden side is invented, no evidence.
+
+    Arguments and errors as in :func:`colorize`; InputError where no face was found.
+
+    Args:
+        faces: "largest", "all", or the number of one, 1 being the largest.
+        face_box: where the face is, forehead to chin: left, top, width and height in px. Needs no detector.
+        aligned: the picture is nothing but an aligned face, its nose to the right. Needs no detector.
+        strength: 0..1, how much of the net's view; 0 gives the aligned crops.
+
+    Returns:
+        For each face, the largest first: the view, an aligned crop without transparency of the same kind as
+        ``image``, and of what it was made, as ``--json`` tells it: ``box`` (left, top, width, height) and
+        ``landmarks`` (five x, y) in px, ``yaw`` in degrees, positive to the picture's right, ``score`` in
+        [0,1]; None for what is not known. What makes a view doubtful is a warning.
+    """
+    import warnings
+
+    from gantool.media import in_memory
+
+    _check_strength(strength)
+    picture = in_memory.picture_of(image, to_srgb=True)
+    if pipeline is None and (aligned or face_box is not None):
+        options["detect"] = False
+    ready = _for("frontalize", _ready("frontalize", pipeline, options))
+    found = ready.asked(faces, face_box, aligned=aligned, strength=strength).run_picture(picture)
+    for remark in found.remarks:
+        warnings.warn(remark, stacklevel=2)
+    views = [in_memory.same_kind(view, image) for view in found.pictures]
+    return list(zip(views, found.records, strict=True))
 
 
 def translate(
@@ -194,14 +256,14 @@ def run_video(
     overwrite: bool = False,
     encoder: Mapping[str, Any] | None = None,
     warn: Callable[[str], None] | None = None,
-    pipeline: Pipeline | None = None,
+    pipeline: Pipeline | FaceStep | None = None,
     **options: Any,
 ) -> VideoReport:
     """Run a task over a video; sound, subtitles and timestamps are kept.
 
     Args:
         temporal, flow, every: as ``--temporal``, ``--flow`` and ``--every``; temporal None is online, but
-            bidirectional for style, and off for upscale of every frame.
+            bidirectional for style, and off for upscale of every frame and for frontalize.
         start, duration: the part of the source to do, in seconds.
         deinterlace, tonemap: make interlaced frames whole; bring HDR to standard range, not refuse it.
         fps: frames per second of numbered pictures (``frames/%05d.png``); None is 25.
@@ -213,14 +275,12 @@ def run_video(
     Raises:
         GantoolError: then nothing bears the target's name that did not before.
     """
-    import warnings
     from fractions import Fraction
     from pathlib import Path
 
-    from gantool import engine, flownet
+    from gantool import engine
     from gantool.errors import OutputError, UsageError
     from gantool.media import provenance, vectors, video
-    from gantool.temporal import TemporalOptions
 
     known = temporal in (None, "off", "online", "bidirectional")
     if not known or flow not in ("farneback", "dis", "raft", "codec"):
@@ -240,23 +300,47 @@ def run_video(
         options, strength = {**options, "strength": strength}, 1.0 if strength else 0.0
     with video.place(place, overwrite=overwrite) as temporary:
         ready = _ready(task, pipeline, options)
-        chroma = ready.blend == "chroma"
-        usual = "off" if ready.task == "upscale" and every == 1 else "online"
-        mode = temporal or ("bidirectional" if ready.task == "style" else usual)
-        steady = None
-        if mode != "off":
-            by = flownet.load(ready.device, warn=warn or warnings.warn) if flow == "raft" else flow
-            steady = TemporalOptions(mode=mode, flow=by, every=every)
+        step = _step(ready, temporal, flow, every, strength, warn)
         mark = provenance.Provenance(ready.task, ready.model, __getattr__("__version__"))
         return engine.run_video(
             info,
             temporary,
-            [engine.Step(ready, steady, 4 if chroma else 1, strength)],
+            [step],
             writer={"provenance": mark, **(encoder or {})},
             start=start,
             duration=duration,
             warn=warn,
         )
+
+
+def _step(
+    ready: Any,
+    temporal: Literal["off", "online", "bidirectional"] | None,
+    flow: Any,
+    every: int,
+    strength: float,
+    warn: Callable[[str], None] | None,
+) -> Work:
+    """What is done to the frames of a film."""
+    import warnings
+    from dataclasses import replace
+
+    from gantool import engine, flownet
+    from gantool.errors import UsageError
+    from gantool.temporal import TemporalOptions
+
+    if ready.task == "frontalize":
+        if temporal not in (None, "off") or every > 1:
+            what = "frontalize takes no temporal and no every: each frame has its own face"
+            raise UsageError(what, remedy="Leave them out")
+        return replace(ready, strength=strength)
+    usual = "off" if ready.task == "upscale" and every == 1 else "online"
+    mode = temporal or ("bidirectional" if ready.task == "style" else usual)
+    steady = None
+    if mode != "off":
+        by = flownet.load(ready.device, warn=warn or warnings.warn) if flow == "raft" else flow
+        steady = TemporalOptions(mode=mode, flow=by, every=every)
+    return engine.Step(ready, steady, 4 if ready.blend == "chroma" else 1, strength)
 
 
 def _styles(like: Any) -> list[Style]:
@@ -284,7 +368,7 @@ def _check_strength(strength: float) -> None:
         raise UsageError(f"strength {strength} is out of range", remedy="Give a number from 0 to 1")
 
 
-def _ready(task: str, pipeline: Pipeline | None, options: dict[str, Any]) -> Pipeline:
+def _ready(task: str, pipeline: Any, options: dict[str, Any]) -> Any:
     """The pipeline given, or one loaded with these options; not both."""
     if pipeline is None:
         return load(task, **options)
@@ -296,14 +380,20 @@ def _ready(task: str, pipeline: Pipeline | None, options: dict[str, Any]) -> Pip
     return pipeline
 
 
+def _for(task: str, ready: Any) -> Any:
+    """The pipeline, if it is for that task."""
+    if ready.task != task:
+        from gantool.errors import UsageError
+
+        raise UsageError(f"the pipeline is for {ready.task}, not for {task}", remedy=f"Call {ready.task}")
+    return ready
+
+
 def _run(task: str, image: Any, strength: float, pipeline: Pipeline | None, options: dict[str, Any]) -> Any:
     from gantool import engine
-    from gantool.errors import UsageError
     from gantool.media import in_memory
 
     _check_strength(strength)
     picture = in_memory.picture_of(image, to_srgb=task != "upscale")
-    ready = _ready(task, pipeline, options)
-    if ready.task != task:
-        raise UsageError(f"the pipeline is for {ready.task}, not for {task}", remedy=f"Call {ready.task}")
+    ready = _for(task, _ready(task, pipeline, options))
     return in_memory.same_kind(engine.run_picture(picture, ready, strength=strength), image)

@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from gantool import faces
+from gantool.catalog import Checkpoint
 from gantool.engine import opaque
 from gantool.errors import InputError, UsageError
 from gantool.facepass import FacePass
-from gantool.faces import Box, Face
+from gantool.faces import Box, Face, box_of, which_of
 from gantool.media.image import Picture
 from gantool.media.video import Frame
 from gantool.pipelines import frontalize
@@ -57,9 +60,33 @@ class FaceStep:
     strength: float = 1.0
 
     @property
+    def task(self) -> str:
+        """Name of the task, as a pipeline has it."""
+        return self.maker.row.task
+
+    @property
     def model(self) -> str:
         """Name of the checkpoint."""
         return self.maker.row.name
+
+    def asked(
+        self, which: str | int, box: Box | None, *, aligned: bool = False, strength: float = 1.0
+    ) -> FaceStep:
+        """This step for one picture, of which these front views are wanted; arguments as the fields.
+
+        Raises:
+            UsageError: they contradict each other, or the detector, which this step is without, is needed.
+        """
+        if (which != "largest") + (box is not None) + aligned > 1:
+            what = "faces, face_box and aligned contradict each other"
+            raise UsageError(what, remedy="Give one of them")
+        box = None if box is None else box_of(",".join(map(str, box)))
+        find = None if aligned or box is not None else self.find
+        if find is None and box is None and not aligned:
+            remedy = "Give face_box or aligned, or load it with detect=True"
+            raise UsageError("this pipeline was loaded without the face detector", remedy=remedy)
+        which = which_of(str(which))
+        return replace(self, find=find, which=which, box=box, paste=False, strength=strength)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of what becomes of a picture of that size."""
@@ -113,6 +140,35 @@ class FaceStep:
         if count < len(some):
             said.append(f"{len(some) - count} of {len(some)} faces are turned too far to be put back")
         return Found([replace(picture, rgb=whole)], records, said)
+
+
+def build(
+    net: nn.Module,
+    row: Checkpoint,
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    faces: str | int = "largest",
+    paste: bool = False,
+    detect: bool = True,
+) -> FaceStep:
+    """The step with a net, as :class:`Frontalizer` takes it, and the detector of the catalog.
+
+    Args:
+        faces: of the faces found: "largest", "all", or the number of one, 1 being the largest.
+        paste: give the whole picture with the front views in it instead of the views.
+        detect: False goes without the detector: every picture is nothing but an aligned face.
+
+    Raises:
+        UsageError: ``faces`` is something else.
+        WeightsError: the detector is not here and cannot be fetched.
+    """
+    maker = Frontalizer(net, row, device=device, dtype=dtype)
+    return FaceStep(maker, _detector() if detect else None, which=which_of(str(faces)), paste=paste)
+
+
+def _detector() -> faces.Detector:
+    return faces.load()
 
 
 def too_far(some: Sequence[Face]) -> str:
