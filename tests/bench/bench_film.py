@@ -33,6 +33,7 @@ from gantool.engine import Step, run_video
 from gantool.loading import load_net, placed
 from gantool.media.video import probe, write_clip
 from gantool.models.srvgg import SRVGGNetCompact
+from gantool.ops import doubling
 from gantool.pipelines import colorize, upscale
 from gantool.selection import select
 from gantool.temporal import TemporalOptions
@@ -78,19 +79,21 @@ def plain(task: str, source: Path, target: Path, weights: Path | None) -> tuple[
     else:
         choice = select("builtin", task, catalog=load_catalog(), device_class="cpu")
         assert choice.path is not None
-        row = choice.row
-        net = load_net(row, choice.path, CPU, torch.float32)
-        made = colorize.build(net, row, device=CPU, dtype=torch.float32)
+        net = load_net(choice.row, choice.path, CPU, torch.float32)
+    doubling._LEAST = 1 << 40  # the net as anybody would write it
     began = time.perf_counter()
     film, writer, count = cv2.VideoCapture(str(source)), None, 0
     while True:
         there, frame = film.read()
         if not there:
             break
-        x = torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
-        with torch.no_grad():
-            y = net(x) if task == "upscale" else made(x)
-        picture = (y[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()[..., ::-1]
+        if task == "upscale":
+            x = torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+            with torch.no_grad():
+                y = net(x)
+            picture = (y[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()[..., ::-1]
+        else:
+            picture = colored(net, frame)
         if writer is None:
             size = (picture.shape[1], picture.shape[0])
             code = cv2.VideoWriter.fourcc(*"mp4v")
@@ -100,6 +103,20 @@ def plain(task: str, source: Path, target: Path, weights: Path | None) -> tuple[
     assert writer is not None
     writer.release()
     return count, time.perf_counter() - began
+
+
+def colored(net: torch.nn.Module, frame: np.ndarray) -> np.ndarray:
+    """BGR (H,W,3) in colour, with OpenCV's Lab and its resizing, as examples of colorizers do it."""
+    height, width = frame.shape[:2]
+    short = int(getattr(net, "render_size_film", getattr(net, "render_size", 256)))
+    tall, wide = colorize.render_shape(height, width, short, 32)
+    scaled = frame.astype(np.float32) / 255
+    light = cv2.cvtColor(scaled, cv2.COLOR_BGR2Lab)[..., 0]
+    small = cv2.cvtColor(cv2.resize(scaled, (wide, tall), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2Lab)
+    with torch.no_grad():
+        ab = net(torch.from_numpy(small[..., 0] / 100)[None, None])[0].permute(1, 2, 0).numpy()
+    lab = np.dstack((light, cv2.resize(ab, (width, height))))
+    return (cv2.cvtColor(lab, cv2.COLOR_Lab2BGR).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def child(options: argparse.Namespace) -> None:
