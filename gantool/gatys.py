@@ -8,7 +8,8 @@ activations at several depths come near those of the style. What is done otherwi
 - each part of the loss is a share of what it is compared with, so that the same weights serve any net;
 - it begins with the content, in the style's colours, and small; the result is the beginning at the next size,
   so that strokes can be larger than what the net sees at once (Gatys et al. 2017, 1611.07865);
-- Adam instead of L-BFGS, and the running mean of its steps is given, which is smoother than each;
+- Adam, unless L-BFGS is asked for as in the paper, and the running mean of its steps is given, which is
+  smoother than each;
 - the colours themselves count as a layer, and a little total variation is taken away, of colours more than
   of lightness: small nets hardly look at colours.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ from gantool.ops.resize import mirror_pad, resize
 SMALLEST = 64  # px: of a side at the first size, so that something is left in the fifth block
 _BETAS = (0.9, 0.99)
 _KEPT = 0.98  # of the running mean, from step to step
+_REMEMBERED = 10  # steps of L-BFGS, two pictures each: 240 B a pixel
+_HELD = 10.0  # weight of what leaves [0,1] under L-BFGS
 _SHOWN = 10  # steps between two pictures to be shown
 
 
@@ -67,6 +70,8 @@ class Effort:
     """How long and how strongly: steps at the first and at each later size, Adam's rate, and the weights of
     the content, of lightness and colours that vary, and of the style's colours, beside the style's 1.
 
+    ``optimizer``: of "lbfgs" a step is one look at loss and slope, of which its line search may take several.
+
     ``longest``: px, long side of the first size, at least; each further one is ``growth`` times as large.
     """
 
@@ -74,6 +79,7 @@ class Effort:
     later: int = 100
     longest: int = 128
     growth: float = 2**0.5
+    optimizer: Literal["adam", "lbfgs"] = "adam"
     rate: float = 0.02
     content: float = 0.08
     smooth: float = 0.15
@@ -127,7 +133,8 @@ def paint(
         start = toned if y is None else resize(y, height, width).clamp(0, 1)
         goal = _Goal(eye, content, toned, shown, strength)
         count = effort.first if y is None else effort.later
-        y = _painted(start, goal, count, effort, told, lambda y: show(_cut(y, whole, tall, wide)))
+        painted = _by_adam if effort.optimizer == "adam" else _by_lbfgs
+        y = painted(start, goal, count, effort, told, lambda y: show(_cut(y, whole, tall, wide)))
     assert y is not None
     return y[..., :tall, :wide]
 
@@ -186,7 +193,7 @@ def _statistics(features: Tensor) -> Tensor:
     return torch.cat([2 * mean[..., None], covariance], 2)
 
 
-def _painted(
+def _by_adam(
     start: Tensor,
     goal: _Goal,
     count: int,
@@ -211,6 +218,49 @@ def _painted(
         if step % _SHOWN == _SHOWN - 1:
             show(mean / weight)
     return mean / weight
+
+
+def _by_lbfgs(
+    start: Tensor,
+    goal: _Goal,
+    count: int,
+    effort: Effort,
+    told: Told | None,
+    show: Callable[[Tensor], None],
+) -> Tensor:
+    """The best that so many looks from ``start`` on find; a few more where the last line needs them.
+
+    Pixels may leave [0,1] on the way, as a bend in the loss would spoil what it knows of curvature; they are
+    held near, and cut off at the end.
+    """
+    y = start.clone(memory_format=torch.contiguous_format).requires_grad_(True)
+    lbfgs = torch.optim.LBFGS(
+        [y],
+        max_iter=count,
+        max_eval=count,
+        tolerance_grad=0.0,  # the slope at a single pixel is as small as the picture is large
+        tolerance_change=0.0,
+        history_size=_REMEMBERED,
+        line_search_fn="strong_wolfe",
+    )
+    done = 0
+
+    def look() -> Tensor:
+        nonlocal done
+        lbfgs.zero_grad()
+        loss = goal.loss(y, effort) + _HELD * (y - y.clamp(0, 1)).square().mean()
+        loss.backward()
+        if told is not None and done < count:
+            told.advance()
+        done += 1
+        if done % _SHOWN == 0:
+            show(y.detach().clamp(0, 1))
+        return loss
+
+    lbfgs.step(look)
+    if told is not None and done < count:
+        told.advance(count - done)  # there was nothing left to gain
+    return y.detach().clamp(0, 1)
 
 
 def _toned(content: Tensor, styles: Sequence[tuple[Tensor, float]]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from cli_kit import call, film, names, photo
@@ -59,6 +60,30 @@ def test_steps_lessen_the_loss_and_bring_the_colours_near(eye):
     apart = [float((palette_of(y[0]).mean - palette_of(style[0]).mean).abs().max()) for y in (content, many)]
     assert apart[1] < 0.2 * apart[0]
     assert float(many.min()) >= 0 and float(many.max()) <= 1
+
+
+def test_lbfgs_lessens_the_loss_in_as_many_looks(eye):
+    class Counter:
+        done = 0
+
+        def advance(self, n: int = 1) -> None:
+            self.done += n
+
+    content, style = picture(1), picture(2)
+    goal = gatys._Goal(eye, content, content, [(style, 1.0)], 1.0)
+    told, shown, found = Counter(), [], {}
+    for optimizer in ("adam", "lbfgs"):
+        effort = Effort(first=20, longest=64, optimizer=optimizer)
+        y = paint(eye, content, [(style, 1.0)], effort=effort, told=told, show=shown.append)
+        assert bool(torch.isfinite(y).all()) and float(y.min()) >= 0 and float(y.max()) <= 1
+        with torch.no_grad():
+            found[optimizer] = float(goal.loss(y, effort))
+    with torch.no_grad():
+        before = float(goal.loss(content, Effort()))
+    assert found["lbfgs"] < found["adam"] < before
+    assert told.done == 40 and len(shown) >= 4 and shown[-1].shape == content.shape
+    same = paint(eye, content, [(content, 1.0)], strength=0.0, effort=effort, told=told)
+    assert (same - content).abs().max() < 0.05 and told.done == 60  # nothing to gain, and all steps are told
 
 
 def test_strength_0_is_the_picture_and_little_changes_little(eye):
@@ -139,6 +164,11 @@ def test_gatys_on_the_command_line(here, capfd, monkeypatch):
     assert record["model"] == "gatys-percept" and (record["width"], record["height"]) == (66, 64)
     assert "Using percept (built-in)" in done.err and "gantool models pull vgg19" in done.err
     assert Image.open("so-far.png").size == (66, 64)
+    other = call(capfd, *words, "-o", "b.png", "--optimizer", "lbfgs")
+    assert other.code == 0, other.err
+    first, second = (np.asarray(Image.open(name), int) for name in ("a.style.png", "b.png"))
+    assert first.shape == second.shape and (first != second).any()
+    (here / "b.png").unlink()
     again = call(capfd, *words, "-o", "b.png", "--live", "so-far.png")
     assert again.code == ExitCode.OUTPUT and "--live exists" in again.err
     assert names(here) == ["a.png", "a.style.png", "art.png", "so-far.png"]
@@ -166,6 +196,8 @@ def test_films_and_other_models_are_refused(here, capfd):
     assert names(here) == ["a.png", "art.png", "f.mp4"]
     done = call(capfd, "style", "a.png", "--style", "art.png", "--model", "microast", "--live", "x.png")
     assert done.code == ExitCode.USAGE and "--live is for --model gatys" in done.err
+    done = call(capfd, "style", "a.png", "--style", "art.png", "--optimizer", "lbfgs")
+    assert done.code == ExitCode.USAGE and "--optimizer is for --model gatys" in done.err
     assert percept.load("cpu", model="builtin").name == "percept"  # its own name is as it was
 
 

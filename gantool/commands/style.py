@@ -100,6 +100,15 @@ def command(
             help="With --model gatys: keep the picture so far in this file, to watch it come about.",
         ),
     ] = None,
+    optimizer: Annotated[
+        Literal["adam", "lbfgs"],
+        option(
+            "Quality",
+            "--optimizer",
+            metavar="adam|lbfgs",
+            help="With --model gatys: by which steps it paints.",
+        ),
+    ] = "adam",
     quality: Quality,
     video: Video,
     hardware: Hardware,
@@ -125,8 +134,9 @@ def command(
     _check_counts(len(given), len(weight or ()), len(mask or ()))
     styles = _opened(given, weight or (), mask or (), style_size, quality.max_pixels)
     _check_model(model.model, styles)
-    if live is not None and model.model != "gatys":
-        raise UsageError("--live is for --model gatys", remedy="Leave it out")
+    for name, given_one in (("--live", live is not None), ("--optimizer", optimizer != "adam")):
+        if given_one and model.model != "gatys":
+            raise UsageError(f"{name} is for --model gatys", remedy="Leave it out")
     watcher = Live(console, live, files.overwrite)
 
     def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
@@ -142,6 +152,7 @@ def command(
             keep_color=keep_color,
             style_size=style_size,
             tile_px=tile_px,
+            effort=dataclasses.replace(pipeline.EFFORT, optimizer=optimizer),
             watcher=watcher,
             warn=warn,
         )
