@@ -5,8 +5,11 @@
 
 FACES holds ``umist/pNN/vMM.png`` (profile to front) and ``orl/sNN/MM.png``; WEIGHTS
 ``yunet_s_640_640.onnx`` and ``mobilefacenet_068.ckpt``, the judge. One gallery of all people: of UMIST the
-view nearest to the front, of ORL the first picture. The UMIST views are the probes. "symmetric" is the crop
-with its farther half replaced by the mirror image of the nearer one: what an answer without a net would be.
+view nearest to the front, of ORL the first picture. The other UMIST views are the probes, and their halves
+those of each person's views that are turned more and less. "symmetric" is the crop with its farther half
+replaced by the mirror image of the nearer one: what an answer without a net would be. The sheet has a row for
+each person: the view turned furthest, what the model makes of it, one that is half turned, what the model
+makes of that, and the real front. ``--people 3`` takes so many of either, for a first look.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import torch
 from mobilefacenet import Judge
 
 from gantool import faces, loading
+from gantool.alignment import SIDE
 from gantool.catalog import Checkpoint
 from gantool.data import read_rgb
 from gantool.faces import Face
@@ -51,34 +55,53 @@ def symmetric(crop: np.ndarray, face: Face) -> np.ndarray:
     return (crop * near + crop[:, ::-1] * (1 - near)).round().astype(np.uint8)
 
 
-def table(name: str, gallery: np.ndarray, probes: list[np.ndarray]) -> None:
-    """Rank-1 and mean cosine with the own gallery picture, by index of the view."""
-    longest = max(map(len, probes))
-    print(f"\n{name}\nview   " + "".join(f"{view:6d}" for view in range(longest)))
-    scores = [features @ gallery.T for features in probes]
-    for what in ("rank-1", "cosine"):
-        cells = []
-        for view in range(longest):
-            here = [(score[view], own) for own, score in enumerate(scores) if view < len(score)]
-            values = [s.argmax() == own if what == "rank-1" else s[own] for s, own in here]
-            cells.append(f"{np.mean(values):6.2f}")
-        print(f"{what} " + "".join(cells))
+def yaw_of(view: tuple[np.ndarray, Face]) -> float:
+    """How far a view is turned, degrees, to either side."""
+    return abs(view[1].yaw or 0.0)
 
 
-def sheet(path: Path, crops: list[list[np.ndarray]], made: list[list[np.ndarray]]) -> None:
-    """Every second view of each person, the front views below."""
-    rows = [np.hstack(some[::2]) for pair in zip(crops, made, strict=True) for some in pair]
-    wide = min(row.shape[1] for row in rows)
-    cv2.imwrite(str(path), cv2.cvtColor(np.vstack([row[:, :wide] for row in rows]), cv2.COLOR_RGB2BGR))
+def table(name: str, people: list[Views], gallery: np.ndarray, probes: list[np.ndarray]) -> None:
+    """Rank-1 and mean cosine with the own gallery picture, which is no probe, by view and by halves."""
+    cells: dict[str | int, list[tuple[float, float]]] = {}
+    for own, (views, features) in enumerate(zip(people, probes, strict=True)):
+        by_turn = sorted(range(len(views)), key=lambda view: yaw_of(views[view]))[1:]
+        less, more = by_turn[: len(by_turn) // 2], by_turn[len(by_turn) // 2 :]
+        for half, indices in (("less turned", less), ("more turned", more)):
+            for view in indices:
+                scores = gallery @ features[view]
+                found = float(scores.argmax() == own), float(scores[own])
+                cells.setdefault(half, []).append(found)
+                cells.setdefault(view, []).append(found)
+    indices = sorted(key for key in cells if isinstance(key, int))
+    print(f"\n{name}\nview   " + "".join(f"{view:6d}" for view in indices))
+    for place, what in enumerate(("rank-1", "cosine")):
+        means = {key: np.mean([found[place] for found in some]) for key, some in cells.items()}
+        print(f"{what} " + "".join(f"{means[view]:6.2f}" for view in indices))
+        halves = ", ".join(f"{half} {means[half]:.3f}" for half in ("more turned", "less turned"))
+        print(f"       {halves}")
 
 
-def after(model: str, people: list[Views]) -> list[list[np.ndarray]]:
-    """The front views of a model's file or run."""
+def sheet(path: Path, people: list[Views], made: list[list[np.ndarray]]) -> None:
+    """A row for each person: from the side, ours, half turned, ours, the real front."""
+    rows = []
+    for views, ours in zip(people, made, strict=True):
+        order = sorted(range(len(views)), key=lambda view: yaw_of(views[view]))
+        front, half, side = order[0], order[len(order) // 2], order[-1]
+        found = [faces.crop(*views[side]), ours[side], faces.crop(*views[half]), ours[half]]
+        rows.append(np.hstack([resized(one) for one in (*found, faces.crop(*views[front]))]))
+    cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
+
+
+def resized(crop: np.ndarray) -> np.ndarray:
+    return crop if len(crop) == SIDE else cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+
+
+def maker_of(model: str) -> Frontalizer:
+    """What makes front views with a model's file or run."""
     path = local_file(model)
     assert path is not None
     net, row = loading.load(Checkpoint(path.stem, "frontalize", file=str(path)), path)
-    maker = Frontalizer(net, row, device=torch.device("cpu"))
-    return [[maker.views(picture, [face])[0] for picture, face in views] for views in people]
+    return Frontalizer(net, row, device=torch.device("cpu"))
 
 
 def main() -> None:
@@ -87,16 +110,17 @@ def main() -> None:
     parser.add_argument("faces", type=Path)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--model", help="a file or a training run of frontalize")
+    parser.add_argument("--people", type=int, help="of UMIST and of ORL, no more than so many")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of the model's views")
     args = parser.parse_args()
     find = faces.Detector(faces.yunet((args.weights / "yunet_s_640_640.onnx").read_bytes()))
     judge = Judge(args.weights / "mobilefacenet_068.ckpt")
     start = time.perf_counter()
-    people = [found_in(folder, find) for folder in sorted((args.faces / "umist").iterdir())]
-    others = [found_in(folder, find) for folder in sorted((args.faces / "orl").iterdir())]
+    folders = [sorted((args.faces / name).iterdir())[: args.people] for name in ("umist", "orl")]
+    people, others = ([found_in(folder, find) for folder in some] for some in folders)
     count = sum(map(len, people + others))
     print(f"{count} faces found, {(time.perf_counter() - start) / count * 1000:.0f} ms each")
-    fronts = [min(views, key=lambda view: abs(view[1].yaw or 0)) for views in people]
+    fronts = [min(views, key=yaw_of) for views in people]
     gallery = judge([faces.crop(*front) for front in [*fronts, *(views[0] for views in others)]])
     hits = [
         (judge([faces.crop(*view) for view in views[1:]]) @ gallery.T).argmax(1) == own
@@ -104,17 +128,19 @@ def main() -> None:
     ]
     print(f"ORL, 9 pictures of each against the first: rank-1 {np.concatenate(hits).mean():.3f}", flush=True)
     crops = [[faces.crop(*view) for view in views] for views in people]
-    table("crops as they are", gallery, [judge(some) for some in crops])
+    table("crops as they are", people, gallery, [judge(some) for some in crops])
     mirrored = [
         [symmetric(crop, face) for crop, (_, face) in zip(some, views, strict=True)]
         for some, views in zip(crops, people, strict=True)
     ]
-    table("symmetric", gallery, [judge(some) for some in mirrored])
+    table("symmetric", people, gallery, [judge(some) for some in mirrored])
     if args.model is not None:
-        made = after(args.model, people)
-        table(f"after {args.model}", gallery, [judge(some) for some in made])
+        maker = maker_of(args.model)
+        made = [[maker.views(picture, [face])[0] for picture, face in views] for views in people]
+        probes = [judge([resized(one) for one in some]) for some in made]
+        table(f"after {args.model}", people, gallery, probes)
         if args.sheet:
-            sheet(args.sheet, crops, made)
+            sheet(args.sheet, people, made)
 
 
 if __name__ == "__main__":
