@@ -29,14 +29,12 @@ from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gantool.keyframes import KeyFrames, relied
 from gantool.motion import Flow, Measured, Motion, MotionTracker, Pair, turned
 from gantool.ops import flow as optical
-from gantool.ops.clamp import clamp_to_picture, clamp_to_surroundings
-from gantool.ops.resize import resize
+from gantool.ops.clamp import clamp_to_picture, clamp_to_surroundings, enlarged, shrunk
 
 Kind = Literal["chroma", "detail", "rgb", "paint"]
 Mode = Literal["online", "bidirectional"]
@@ -103,6 +101,7 @@ class Recursion:
 
     def step(self, motion: Motion, layer: Tensor) -> Tensor:
         """The layer to show; ``layer`` itself, unchanged, where there is nothing to continue."""
+        layer = layer.contiguous()  # plane by plane, as the history is: all that follows is quicker so
         if motion.repeat and self.shown is not None:
             return self.shown
         history = self.history(motion) if self.strength > 0 else None
@@ -178,8 +177,7 @@ class Recursion:
 
 def _enlarged(trust: np.ndarray, like: Tensor) -> Tensor:
     """(h,w) at the flow's size -> (1,H,W) at that of a layer."""
-    small = torch.from_numpy(trust)[None, None].to(like.device)
-    return F.interpolate(small, size=like.shape[-2:], mode="bilinear", align_corners=False)[0]
+    return enlarged(torch.from_numpy(trust)[None].to(like.device), *like.shape[-2:])
 
 
 def _filled(x: Tensor, trust: Tensor) -> Tensor:
@@ -191,8 +189,8 @@ def _filled(x: Tensor, trust: Tensor) -> Tensor:
 def _finer_part(x: Tensor, factor: int) -> Tensor:
     """What of (C,h,w) is gone when it is shrunk to 1/``factor`` and enlarged again."""
     tall, wide = x.shape[-2:]
-    shrunk = F.interpolate(x[None], size=(-(-tall // factor), -(-wide // factor)), mode="area")
-    return x - resize(shrunk, tall, wide)[0]
+    small = shrunk(x, -(-tall // factor), -(-wide // factor))
+    return x - enlarged(small, tall, wide, cubic=True)
 
 
 class TemporalFilter:

@@ -22,7 +22,7 @@ def clamp_to_surroundings(history: Tensor, layer: Tensor, radius: int) -> Tensor
     """
     factor = max(1, min(4, radius))
     least, most = _bounds(layer, factor, max(1, round(radius / factor)), 1.25, 0.0)
-    return torch.minimum(torch.maximum(history, least), most)
+    return torch.clamp(history, least, most)
 
 
 def clamp_to_picture(history: Tensor, layer: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def clamp_to_picture(history: Tensor, layer: Tensor) -> Tensor:
     least, most = _bounds(layer, 4, 1, 1.5, _TONE)
     least = torch.minimum(least, -_highest(-layer))
     most = torch.maximum(most, _highest(layer))
-    return torch.minimum(torch.maximum(history, least), most)
+    return torch.clamp(history, least, most)
 
 
 def _bounds(x: Tensor, factor: int, radius: int, deviations: float, slack: float) -> tuple[Tensor, Tensor]:
@@ -45,12 +45,12 @@ def _bounds(x: Tensor, factor: int, radius: int, deviations: float, slack: float
     """
     tall, wide = x.shape[-2:]
     size = (-(-tall // factor), -(-wide // factor))
-    mean = _box(_shrunk(x, *size), radius)
-    spread = deviations * (_box(_shrunk(x * x, *size), radius) - mean * mean).clamp_min_(0).sqrt_() + slack
-    return _enlarged(mean - spread, tall, wide), _enlarged(mean + spread, tall, wide)
+    mean = _box(shrunk(x, *size), radius)
+    spread = deviations * (_box(shrunk(x * x, *size), radius) - mean * mean).clamp_min_(0).sqrt_() + slack
+    return enlarged(mean - spread, tall, wide), enlarged(mean + spread, tall, wide)
 
 
-def _shrunk(x: Tensor, tall: int, wide: int) -> Tensor:
+def shrunk(x: Tensor, tall: int, wide: int) -> Tensor:
     """(C,h,w) by the mean over areas; on a CPU by OpenCV, which is several times as quick."""
     if x.device.type != "cpu" or x.shape[-2:] == (tall, wide):
         return F.interpolate(x[None], size=(tall, wide), mode="area")[0]
@@ -58,13 +58,14 @@ def _shrunk(x: Tensor, tall: int, wide: int) -> Tensor:
     return torch.from_numpy(np.stack(list(planes)))
 
 
-def _enlarged(x: Tensor, tall: int, wide: int) -> Tensor:
-    """(C,h,w) bilinearly; likewise."""
+def enlarged(x: Tensor, tall: int, wide: int, *, cubic: bool = False) -> Tensor:
+    """(C,h,w) bilinearly, or bicubically (a = -0.75); likewise."""
     if x.device.type != "cpu" or x.shape[-2:] == (tall, wide):
-        return F.interpolate(x[None], size=(tall, wide), mode="bilinear", align_corners=False)[0]
-    large = x.new_empty((len(x), tall, wide))
+        mode = "bicubic" if cubic else "bilinear"
+        return F.interpolate(x[None], size=(tall, wide), mode=mode, align_corners=False)[0]
+    large, kernel = x.new_empty((len(x), tall, wide)), cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
     for plane, target in zip(x.contiguous(), large, strict=True):
-        cv2.resize(plane.numpy(), (wide, tall), dst=target.numpy(), interpolation=cv2.INTER_LINEAR)
+        cv2.resize(plane.numpy(), (wide, tall), dst=target.numpy(), interpolation=kernel)
     return large
 
 

@@ -227,14 +227,14 @@ def warp(layer: Tensor, flow: Tensor, *, stable: bool = False) -> Tensor:
     """
     height, width = layer.shape[-2:]
     tall, wide = flow.shape[-2:]
+    learns = torch.is_grad_enabled() and (layer.requires_grad or flow.requires_grad)
+    if layer.device.type == "cpu" and not learns and max(height, width) < _REMAP_LIMIT:
+        return _remapped(layer, flow, stable)
     if (tall, wide) != (height, width):
         flow = F.interpolate(flow[None], size=(height, width), mode="bilinear", align_corners=False)[0]
         flow = flow * torch.tensor([width / wide, height / tall], device=flow.device).view(2, 1, 1)
     x = torch.arange(width, device=layer.device, dtype=layer.dtype) + flow[0]
     y = torch.arange(height, device=layer.device, dtype=layer.dtype)[:, None] + flow[1]
-    learns = torch.is_grad_enabled() and (layer.requires_grad or flow.requires_grad)
-    if layer.device.type == "cpu" and not learns and max(height, width) < _REMAP_LIMIT:
-        return _remapped(layer, x, y, stable)
     # align_corners=False: pixel centres at (2 i + 1) / n - 1.
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)[None]
 
@@ -245,14 +245,21 @@ def warp(layer: Tensor, flow: Tensor, *, stable: bool = False) -> Tensor:
     return torch.lerp(cubic, sample("bilinear"), 1 / 3) if stable else cubic
 
 
-def _remapped(layer: Tensor, x: Tensor, y: Tensor, stable: bool) -> Tensor:
-    """:func:`warp` by OpenCV, which has the same kernels and is eight times as quick on a CPU."""
-    pixels = layer.movedim(0, -1).contiguous().numpy()
-    grid = (x.contiguous().numpy(), y.contiguous().numpy())
+def _remapped(layer: Tensor, flow: Tensor, stable: bool) -> Tensor:
+    """:func:`warp` by OpenCV, which has the same kernels and is many times as quick on a CPU."""
+    height, width = layer.shape[-2:]
+    tall, wide = flow.shape[-2:]
+    places = (np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None])
+    grid = []
+    for part, ratio, place in zip(flow, (width / wide, height / tall), places, strict=True):
+        scaled = part.numpy() * np.float32(ratio)
+        grid.append(cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR) + place)
 
     def sample(kernel: int) -> Tensor:
-        found = cv2.remap(pixels, *grid, kernel, borderMode=cv2.BORDER_REPLICATE)
-        return torch.from_numpy(found.reshape(pixels.shape)).movedim(-1, 0)
+        found = layer.new_empty(layer.shape)
+        for plane, target in zip(layer.contiguous(), found, strict=True):
+            cv2.remap(plane.numpy(), *grid, kernel, dst=target.numpy(), borderMode=cv2.BORDER_REPLICATE)
+        return found
 
     cubic = sample(cv2.INTER_CUBIC)
     return torch.lerp(cubic, sample(cv2.INTER_LINEAR), 1 / 3) if stable else cubic
