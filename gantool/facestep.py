@@ -181,10 +181,30 @@ def too_far(some: Sequence[Face]) -> str:
 
 
 def _said(some: Sequence[Face], picture: Picture) -> list[str]:
-    """Remarks on each face, with its number where there are several."""
-    result = []
+    """Remarks on the faces, with their numbers where there are several; what holds for many is said once."""
+    size = picture.height, picture.width
+    if len(some) == 1:
+        return frontalize.remarks(some[0], *size)
+    told: dict[str, list[tuple[int, str]]] = {}
     for number, face in enumerate(some, 1):
-        who = f"face {number}: " if len(some) > 1 else ""
-        remarks = frontalize.remarks(face, picture.height, picture.width)
-        result += [f"{who}{remark}" for remark in remarks]
+        for kind, remark in frontalize.doubts(face, *size).items():
+            told.setdefault(kind, []).append((number, remark))
+    result = []
+    for kind, remarks in told.items():
+        if len(remarks) == 1:
+            result.append("face {}: {}".format(*remarks[0]))
+        else:
+            which = _ranges([number for number, _ in remarks])
+            result.append(f"faces {which}: {frontalize.DOUBTS[kind]}")
     return result
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Rising numbers in short: "1, 3-7"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

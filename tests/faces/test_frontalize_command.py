@@ -107,6 +107,19 @@ def test_it_says_that_it_was_made(here, net, capfd):
     assert b"tiny-front" not in Path("b.png").read_bytes()
 
 
+def test_what_is_doubtful_of_many_faces_is_told_once(here, net, capfd):
+    places = [(30 + 40 * (n % 7), 40 + 60 * (n // 7), 36) for n in range(14)]
+    photo("a.png", *places, (40, 190, 30), (150, 190, 80))
+    done = call(capfd, "frontalize", "a.png", "--model", net, "--faces", "all", "--json")
+    (record,) = done.records
+    (said,) = [line for line in record["warnings"] if "wide" in line]
+    assert said.startswith("faces 2-16: the face is less than 40 px wide")
+    assert done.err.count("px wide") == 1
+    photo("b.png", (150, 120, 80), (40, 60, 30))
+    done = call(capfd, "frontalize", "b.png", "--model", net, "--faces", "all")
+    assert done.err.count("face 2: the face is only 24 px wide") == 1
+
+
 def test_every_face_of_a_picture(here, net, capfd):
     photo("a.png", (60, 60, 50), (200, 120, 90), (60, 180, 40))
     done = call(capfd, "frontalize", "a.png", "--model", net, "--faces", "all", "--json")
@@ -296,7 +309,7 @@ def test_thirty_faces(here, net, capfd):
     photo("a.png", *people, height=260, width=320)
     done = call(capfd, "frontalize", "a.png", "--model", net, "--faces", "all")
     assert done.code == 0 and len(done.out.splitlines()) == 30
-    assert done.err.count("face 30: the face is only 24 px wide") == 1
+    assert done.err.count("faces 1-30: the face is less than 40 px wide") == 1
 
 
 def test_a_grey_photo_stays_grey(here, net, capfd):
