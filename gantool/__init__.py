@@ -335,7 +335,7 @@ def _step(
             raise UsageError(what, remedy="Leave them out")
         return replace(ready, strength=strength)
     usual = "off" if ready.task == "upscale" and every == 1 else "online"
-    mode = temporal or ("bidirectional" if ready.task == "style" else usual)
+    mode = temporal or ("bidirectional" if ready.blend == "paint" else usual)
     steady = None
     if mode != "off":
         by = flownet.load(ready.device, warn=warn or warnings.warn) if flow == "raft" else flow

@@ -12,12 +12,15 @@ activations at several depths come near those of the style. What is done otherwi
   smoother than each;
 - the colours themselves count as a layer, and a little total variation is taken away, of colours more than
   of lightness: small nets hardly look at colours.
+
+Of films, each frame goes on from the one before, brought along the motion, and leaving it where it is to be
+trusted is a part of the loss (Ruder, Dosovitskiy & Brox 2016, 1604.08610).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
@@ -73,6 +76,8 @@ class Effort:
     ``optimizer``: of "lbfgs" a step is one look at loss and slope, of which its line search may take several.
 
     ``longest``: px, long side of the first size, at least; each further one is ``growth`` times as large.
+    ``follow``, ``follow_rate``, ``temporal``: steps and Adam's rate for a frame that goes on from the one
+    before, and the weight of what changes between them.
     """
 
     first: int = 200
@@ -85,6 +90,9 @@ class Effort:
     smooth: float = 0.15
     smooth_color: float = 0.5
     colors: float = 3.0
+    follow: int = 40
+    follow_rate: float = 0.01
+    temporal: float = 50.0
 
 
 def sizes(height: int, width: int, effort: Effort) -> list[tuple[int, int]]:
@@ -108,6 +116,7 @@ def paint(
     styles: Sequence[tuple[Tensor, float]],
     *,
     strength: float = 1.0,
+    before: tuple[Tensor, Tensor] | None = None,
     effort: Effort = Effort(),
     told: Told | None = None,
     show: Callable[[Tensor], None] = lambda _: None,
@@ -118,6 +127,8 @@ def paint(
         styles: pictures (1,3,h,w) as large as they are to be seen beside the picture at its full size, and
             their weights, whose sum counts as 1.
         strength: 0..1, from the picture's own statistics to those of the style; 0 is the picture.
+        before: of a film's later frame, what was painted before, brought along the motion, (1,3,H,W) in
+            [0,1], and how far to trust it, (1,1,H,W) in [0,1].
         told: hears of every step.
         show: is given the picture so far, now and then.
     """
@@ -125,13 +136,19 @@ def paint(
     whole = mirror_pad(picture, max(tall, SMALLEST), max(wide, SMALLEST))
     total = sum(weight for _, weight in styles)
     y, (most, widest) = None, whole.shape[-2:]
-    for height, width in sizes(most, widest, effort):
+    if before is not None:
+        history, trust = (mirror_pad(one, most, widest) for one in before)
+        before = history, trust
+        effort = replace(effort, first=effort.follow, rate=effort.follow_rate)
+    for height, width in sizes(most, widest, effort) if before is None else [(most, widest)]:
         factor = height / most
         content = resize(whole, height, width).clamp(0, 1)
         shown = [(_scaled(style, factor), weight / total) for style, weight in styles]
         toned = torch.lerp(content, _toned(content, shown), strength)
         start = toned if y is None else resize(y, height, width).clamp(0, 1)
-        goal = _Goal(eye, content, toned, shown, strength)
+        if before is not None:
+            start = torch.lerp(toned, *before).clamp(0, 1)
+        goal = _Goal(eye, content, toned, shown, strength, before)
         count = effort.first if y is None else effort.later
         painted = _by_adam if effort.optimizer == "adam" else _by_lbfgs
         y = painted(start, goal, count, effort, told, lambda y: show(_cut(y, whole, tall, wide)))
@@ -149,8 +166,9 @@ class _Goal:
         toned: Tensor,
         styles: Sequence[tuple[Tensor, float]],
         strength: float,
+        before: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        self.eye, self.strength = eye, strength
+        self.eye, self.strength, self.before = eye, strength, before
         with torch.no_grad():
             self.content = eye.see(toned)[eye.content].float()
             own = self._statistics(content, eye.see(content))
@@ -173,12 +191,16 @@ class _Goal:
         ]
         rough = effort.smooth * losses.total_variation(y)
         rough = rough + effort.smooth_color * losses.total_variation(y - y.mean(1, keepdim=True))
-        return (
+        total = (
             torch.stack(style).mean()
             + effort.content * apart
             + effort.colors * colors
             + self.strength * rough
         )
+        if self.before is None:
+            return total
+        history, trust = self.before
+        return total + effort.temporal * (trust * (y - history).square()).mean()
 
     def _statistics(self, x: Tensor, seen: dict[str, Tensor]) -> list[Tensor]:
         """Of the colours, then of each layer."""

@@ -138,8 +138,10 @@ class Pass:
         if step.temporal is not None and step.pipeline.blend is not None and step.strength > 0:
             self.filter = TemporalFilter(step.pipeline.blend, step.temporal, step.pipeline.layer_scale)
         # Where the net is told what was shown before, that must be finished first.
-        every = self.filter is not None and self.filter.window is None and self.filter.key_frames.every > 1
-        self._hinted = every and step.pipeline.takes_history
+        self._hinted = False
+        if self.filter is not None and self.filter.window is None:
+            some = step.pipeline.takes_history and self.filter.key_frames.every > 1
+            self._hinted = some or step.pipeline.blend == "continued"
         self.batch_size = 1 if self._hinted else step.batch_size
         self._begun = False
         self._frame: np.ndarray | None = None  # the last one that it saw; without a filter only

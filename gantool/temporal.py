@@ -9,7 +9,8 @@ with s the strength and w, per pixel, how far the flow can be trusted: forward a
 (Sundaram 2010) and the source looks the same at both ends, exp(-k d^2) with d the grey difference in [0,1].
 Of colorize the layer is the chroma alone, so the source's own sharpness and grain are untouched. Translate,
 which makes the picture anew, has it blended whole ("rgb"), where flow is trusted with more care; style, whose
-brushwork hides what is out of place, does without that care ("paint"). Of upscale
+brushwork hides what is out of place, does without that care ("paint"); what is painted on from the frame
+before ("continued") is shown as it is, and the painter is told where that frame's pixels are now. Of upscale
 ("detail") only what is finer than the source's pixels comes from the past; shrunk to the source's size, the
 result is what the net made of this frame alone. As film rarely moves by whole pixels, the frames together
 know more than each does (temporal super-sampling), so this sharpens while it steadies.
@@ -31,20 +32,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantool.errors import UsageError
 from gantool.keyframes import KeyFrames, relied
 from gantool.motion import Flow, Measured, Motion, MotionTracker, Pair, turned
 from gantool.ops import flow as optical
 from gantool.ops.clamp import clamp_to_picture, clamp_to_surroundings, enlarged, shrunk
 
-Kind = Literal["chroma", "detail", "rgb", "paint"]
+Kind = Literal["chroma", "detail", "rgb", "paint", "continued"]
 Mode = Literal["online", "bidirectional"]
 T = TypeVar("T")
 
-_STRENGTH: dict[Kind, float] = {"chroma": 0.9, "detail": 0.7, "rgb": 0.8, "paint": 0.85}
+_STRENGTH: dict[Kind, float] = {"chroma": 0.9, "detail": 0.7, "rgb": 0.8, "paint": 0.85, "continued": 1.0}
 # Frames of a window, and of the run-up behind it: what is left of the past after so many hardly counts.
 _WINDOW: dict[Kind, tuple[int, int]] = {"chroma": (16, 16), "detail": (4, 4), "rgb": (8, 8), "paint": (8, 8)}
-_PHOTOMETRIC: dict[Kind, float] = {"chroma": 10.0, "detail": 50.0, "rgb": 50.0, "paint": 50.0}
-_WHOLE = ("rgb", "paint")  # blended as pictures
+_PHOTOMETRIC: dict[Kind, float] = {**dict.fromkeys(get_args(Kind), 50.0), "chroma": 10.0}
+_WHOLE = ("rgb", "paint", "continued")  # blended as pictures
 _LIVELY = 0.95  # strength up to which torch's bicubic kernel cannot ring (see ops.flow.warp)
 _MOST_HISTORY = 0.98  # drift guard: at least 2 % of every frame comes from the net, whatever the strength
 _HARDLY = 1e-3  # trust of what neither way knows
@@ -57,7 +59,7 @@ class TemporalOptions:
     ``mode``: "online", each frame from the past only; "bidirectional", from what comes after it as well,
     which takes about twice the time and some frames of memory.
     ``strength``: 0..1, how much of the past is kept; None takes the task's own value (0.9 for chroma, 0.7
-    for detail, 0.8 for rgb, 0.85 for paint); 0 leaves every frame as the net made it.
+    for detail, 0.8 for rgb, 0.85 for paint, 1 for continued); 0 leaves every frame as the net made it.
     ``every``: the net sees every Nth frame only, and more where motion is lost; others are carried along.
     ``flow``: "farneback", "dis", "codec" (the stream's own vectors, where frames bring them along; "dis"
     elsewhere), or an estimator such as :func:`gantool.flownet.load` gives.
@@ -108,7 +110,7 @@ class Recursion:
         trust = None if motion.trust is None else relied(motion.trust, motion, self._sure(motion))
         self._turn(motion)
         self.age, self.path, self.sure = 0, None, None
-        if history is None or trust is None:
+        if history is None or trust is None or self.kind == "continued":
             self.last = self.shown = layer
             return layer
         if self.kind == "detail":
@@ -202,16 +204,21 @@ class TemporalFilter:
     """
 
     def __init__(self, kind: Kind, options: TemporalOptions | None = None, layer_scale: int = 1) -> None:
-        """``kind`` and ``layer_scale``: a pipeline's ``blend`` and ``layer_scale``."""
+        """``kind`` and ``layer_scale``: a pipeline's ``blend`` and ``layer_scale``. Raises UsageError."""
         options = options or TemporalOptions()
         strength = _STRENGTH[kind] if options.strength is None else options.strength
         both = options.mode == "bidirectional" and strength > 0
-        count, run_up = _WINDOW[kind]
+        if both and kind == "continued":
+            what = "each frame goes on from the one before, so there is no way from both sides"
+            raise UsageError(what, remedy="Use --temporal online")
+        count, run_up = _WINDOW.get(kind, (1, 0))
         # So that a frame which the net did not see lies between two that it saw; memory sets a limit.
         run_up = max(run_up, min(options.every, count + run_up))
         self.window = (count, run_up) if both else None
         # What is painted anew wherever motion is lost flickers there, so it is looked for twice.
-        flow = optical.keen if kind == "paint" and options.flow == "farneback" else options.flow
+        flow = (
+            optical.keen if kind in ("paint", "continued") and options.flow == "farneback" else options.flow
+        )
         self.tracker = MotionTracker(flow, _PHOTOMETRIC[kind], careful=kind == "rgb", ahead=both)
         self.key_frames = KeyFrames(options.every)
         self._forward = Recursion(kind, strength, layer_scale)
@@ -285,12 +292,15 @@ class TemporalFilter:
     def history(self, motion: Motion) -> tuple[Tensor, np.ndarray] | None:
         """What was shown last, brought along the motion of the next frame, and its trust; None for nothing.
 
-        (C,h,w), and (h,w) in [0,1] at the flow's size. Online only, before that frame is blended.
+        (C,h,w), and (h,w) in [0,1] at the flow's size. Online only, before that frame is blended. What is
+        "continued" trusts it in the measure of the strength.
         """
-        history = self._forward.history(motion)
+        forward = self._forward
+        history = None if forward.strength == 0 else forward.history(motion)
         if history is None:
             return None
-        return history, relied(motion.loose, motion, self._forward._sure(motion))
+        share = forward.strength if forward.kind == "continued" else 1.0
+        return history, share * relied(motion.loose, motion, forward._sure(motion))
 
     def blend(self, motion: Motion, layer: Tensor, seen: bool = True) -> Tensor:
         """The layer to show, from the past; ``layer`` itself where there is nothing to continue.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,14 +11,26 @@ from cli_kit import call, film, names, photo
 from PIL import Image
 
 from gantool import gatys, percept
+from gantool.catalog import Checkpoint
 from gantool.errors import ExitCode, UsageError
 from gantool.gatys import Effort, Eye, paint, sizes, steps
+from gantool.media.video import Frame
 from gantool.models.vgg import VGG19
 from gantool.ops.palette import palette_of
+from gantool.passes import Pass, Step
 from gantool.pipelines import Context
 from gantool.pipelines import gatys as pipeline
+from gantool.pipelines.style import Style, build
+from gantool.temporal import TemporalOptions
 
-QUICK = Effort(first=4, later=2, longest=64)
+QUICK = Effort(first=4, later=2, longest=64, follow=6)
+
+
+class Counter:
+    done = 0
+
+    def advance(self, n: int = 1) -> None:
+        self.done += n
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +77,6 @@ def test_steps_lessen_the_loss_and_bring_the_colours_near(eye):
 
 
 def test_lbfgs_lessens_the_loss_in_as_many_looks(eye):
-    class Counter:
-        done = 0
-
-        def advance(self, n: int = 1) -> None:
-            self.done += n
-
     content, style = picture(1), picture(2)
     goal = gatys._Goal(eye, content, content, [(style, 1.0)], 1.0)
     told, shown, found = Counter(), [], {}
@@ -99,12 +107,6 @@ def test_strength_0_is_the_picture_and_little_changes_little(eye):
 
 @pytest.mark.parametrize("size", [(64, 80), (1, 1), (9, 130), (70, 65)])
 def test_any_size_and_every_step_is_told(eye, size):
-    class Counter:
-        done = 0
-
-        def advance(self, n: int = 1) -> None:
-            self.done += n
-
     told, shown = Counter(), []
     content = (
         picture(3, 96, 96)[..., : size[0], : size[1]] if min(size) > 60 else torch.full((1, 3, *size), 0.4)
@@ -134,8 +136,81 @@ def test_the_pipeline_s_part(eye, monkeypatch):
     monkeypatch.setitem(pipeline.MOST_PX, "cpu", 64 * 65)
     assert run(x[:1].clone(), Context()).shape == x[:1].shape
     assert told == ["80x64 px are more than gatys can paint; it paints 72x58, enlarged then"]
-    with pytest.raises(UsageError, match="paints photos"):
+    run = pipeline.painter(eye.net, [(art, 1.0)], warn=told.append, effort=QUICK, lasting=False, **words)
+    with pytest.raises(UsageError, match="keeps its styles through a film"):
         run(x, Context(times=(0.0, 0.04)))
+
+
+def test_a_later_frame_goes_on_from_the_one_before(eye):
+    content, style, past = picture(5), picture(2), picture(6)
+    told, trust = Counter(), torch.zeros(1, 1, 64, 80)
+    trust[..., :40] = 1
+    effort = Effort(first=25, longest=64, follow=15)
+    anew = paint(eye, content, [(style, 1.0)], effort=effort)
+    later = paint(eye, content, [(style, 1.0)], before=(past, trust), effort=effort, told=told)
+    assert told.done == 15
+    near, far = ((later - past).abs()[..., part].mean() for part in (slice(0, 32), slice(48, 80)))
+    assert near < 0.3 * far and near < 0.3 * (anew - past).abs()[..., :32].mean()
+    apart = [
+        (
+            paint(eye, content, [(style, 1.0)], before=(past, trust), effort=replace(effort, temporal=weight))
+            - past
+        )
+        .abs()[..., :32]
+        .mean()
+        for weight in (0.0, 1e4)
+    ]
+    assert apart[1] < 0.5 * apart[0]
+    # Where the past is not to be trusted, it is as if there were none.
+    goal = gatys._Goal(eye, content, content, [(style, 1.0)], 1.0)
+    start = gatys._toned(content, [(style, 1.0)])
+    blind = paint(eye, content, [(style, 1.0)], before=(past, 0 * trust), effort=effort)
+    assert (blind - start).abs().mean() < 0.5 * (blind - past).abs().mean()
+    with torch.no_grad():
+        assert float(goal.loss(blind, effort)) < float(goal.loss(start, effort))
+
+
+def test_films_of_the_pipeline_remember_and_go_on(eye):
+    """Shown as painted, each from the one before, from the beginning at a cut; restored to the last bit."""
+    ground = (picture(7, 72, 110)[0].movedim(0, -1) * 255).byte().numpy()
+    pan = [np.ascontiguousarray(ground[4:68, 2 * t : 2 * t + 96]) for t in range(4)]
+    other = np.ascontiguousarray(255 - ground[4:68, ::-1][:, :96])
+    frames = [Frame(rgb, t, t / 25) for t, rgb in enumerate([*pan, other])]
+    art = (picture(2)[0].movedim(0, -1) * 255).byte().numpy()
+    row = Checkpoint("gatys-tiny", "style")
+    built = build(eye.net, row, device=torch.device("cpu"), styles=[Style(art)], effort=QUICK)
+    told = []
+
+    def predict(x, context):
+        told.append(context.side.get("history"))
+        return built.predict(x, context)
+
+    step = Step(replace(built, predict=predict), TemporalOptions())
+    whole = Pass(step, pytest.fail, lambda frame: frame.pts // 2)
+    results, states = [], {}
+    for frame in whole.results(whole.follow(iter(frames))):
+        if frame.pts in (2, 4):
+            states[frame.pts] = whole.state(frame.pts // 2)
+        results.append(frame.rgb)
+    assert [history is not None for history in told] == [False, True, True, True, False]
+    first = torch.from_numpy(results[0]).float() / 255
+    history, trust = told[1]
+    assert trust.mean() > 0.5
+    assert (history.movedim(0, -1)[8:-8, 8:-8] - first[8:-8, 10:-6]).abs().mean() < 0.02  # moved by 2 px
+    for begin, state in states.items():
+        other_pass = Pass(step, pytest.fail, lambda frame: frame.pts // 2)
+        other_pass.restore(state)
+        again = [frame.rgb for frame in other_pass.results(other_pass.follow(iter(frames[begin:])))]
+        assert all((a == b).all() for a, b in zip(again, results[begin:], strict=True))
+
+    def change(strength):
+        one = Pass(Step(built, TemporalOptions(strength=strength)), pytest.fail)
+        shown = [frame.rgb.astype(float) for frame in one.results(one.follow(iter(frames[:2])))]
+        return np.abs(shown[1][8:-8, 8:-8] - shown[0][8:-8, 10:-6]).mean()
+
+    assert change(None) < 0.7 * change(0.0)
+    with pytest.raises(UsageError, match="no way from both sides"):
+        Pass(Step(built, TemporalOptions("bidirectional")), pytest.fail)
 
 
 # ---- the command
@@ -150,7 +225,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("GANTOOL_DEVICE", "cpu")
-    monkeypatch.setattr("gantool.pipelines.style.EFFORT", Effort(first=12, later=2))
+    monkeypatch.setattr("gantool.pipelines.style.EFFORT", Effort(first=12, later=2, follow=4))
     return work
 
 
@@ -189,11 +264,22 @@ def test_what_gatys_cannot(here, capfd, words, code, said):
     assert names(here) == ["a.png", "art.png"]
 
 
-def test_films_and_other_models_are_refused(here, capfd):
-    film(here / "f.mp4", frames=2, width=64, height=64)
-    done = call(capfd, "style", "f.mp4", "--style", "art.png", "--model", "gatys")
-    assert done.code == ExitCode.USAGE and "gatys paints photos" in done.err
-    assert names(here) == ["a.png", "art.png", "f.mp4"]
+def test_films(here, capfd):
+    film(here / "f.mp4", frames=3, width=64, height=64)
+    words = ["style", "f.mp4", "--model", "gatys", "--style"]
+    for more, said in (
+        (["art.png@0", "--style", "a.png@0.04"], "gatys keeps its styles through a film"),
+        (["art.png", "--temporal", "bidirectional"], "no way from both sides"),
+    ):
+        done = call(capfd, *words, *more)
+        assert done.code == ExitCode.USAGE and said in done.err
+        assert names(here) == ["a.png", "art.png", "f.mp4"]
+    done = call(capfd, *words, "art.png", "--live", "so-far.png", "--json")
+    assert done.code == 0, done.err
+    assert done.records[0]["frames"] == 3 and (here / "f.style.mp4").is_file()
+
+
+def test_other_models_are_refused(here, capfd):
     done = call(capfd, "style", "a.png", "--style", "art.png", "--model", "microast", "--live", "x.png")
     assert done.code == ExitCode.USAGE and "--live is for --model gatys" in done.err
     done = call(capfd, "style", "a.png", "--style", "art.png", "--optimizer", "lbfgs")

@@ -125,8 +125,8 @@ def command(
     """Paint photos and films in the style of a picture, or of several.
 
     --model takes nets for any style (AdaIN, MicroAST), and nets that have learned a single one
-    (fast-neural-style), which need no --style. --model gatys trains the pixels of a photo themselves (Gatys
-    et al. 2016), which takes minutes.
+    (fast-neural-style), which need no --style. --model gatys trains the pixels themselves (Gatys et al.
+    2016), which takes minutes for a photo, and of a film for every few frames.
     """
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
@@ -160,10 +160,9 @@ def command(
     # The strength is the pipeline's: what lies between a picture and its styles is more than a mixture.
     whole = dataclasses.replace(quality, strength=1.0 if quality.strength else 0.0)
     words = (files, model, whole, video, hardware, batch, marks)
+    temporal = "online" if model.model == "gatys" else "bidirectional"
     known = {"style": tuple((Path(path), time) for path, time in given)}
-    return Request(
-        "style", *words, build, temporal="bidirectional", to_srgb=True, batch_size=1, options=known
-    )
+    return Request("style", *words, build, temporal=temporal, to_srgb=True, batch_size=1, options=known)
 
 
 def _check_counts(styles: int, weights: int, masks: int) -> None:

@@ -45,12 +45,13 @@ class Pipeline:
     ``blend``: what the temporal filter does to the layer: "chroma" (blend strongly, photometric weight
     loose), "detail" (larger pictures: blend what is finer than the source's pixels), "rgb" (whole pictures;
     both with neighbourhood clamp), "paint" (whole pictures whose texture is invented: as "rgb", with less
-    care for what is out of place) or None (this task has no temporal filter).
+    care for what is out of place), "continued" (the pipeline itself goes on from what was shown before; its
+    pictures are shown as they are) or None (this task has no temporal filter).
     ``layer_scale``: layer side / input side, where the layer is larger than the input.
     ``stride``: period in px of the lattice on which the net works, where its pictures show it: the layer is a
     picture of the input's size, and comes out alike only when the input moves by whole strides. 1: none.
     ``takes_history``: of films of which the net does not see every frame, it wants to know what was shown
-    before; it is then given one picture at a time.
+    before; it is then given one picture at a time. One whose ``blend`` is "continued" always does.
     ``gray_output_for_gray``: a grey input gives a grey file (upscale) rather than a colour one (colorize).
     """
 
@@ -61,7 +62,7 @@ class Pipeline:
     device: torch.device
     scale: float = 1.0
     size: Callable[[int, int], tuple[int, int]] | None = None
-    blend: Literal["chroma", "detail", "rgb", "paint"] | None = None
+    blend: Literal["chroma", "detail", "rgb", "paint", "continued"] | None = None
     layer_scale: int = 1
     stride: int = 1
     takes_history: bool = False

@@ -1,10 +1,10 @@
-"""Gatys' method as a part of the style pipeline: pictures one by one, each with its progress."""
+"""Gatys' method as a part of the style pipeline: pictures one by one, a film's each from the one before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -45,17 +45,20 @@ def painter(
     watcher: Watcher | None,
     warn: Callable[[str], None],
     effort: gatys.Effort,
+    lasting: bool = True,
 ) -> Callable[[Tensor, Context], Tensor]:
     """What paints pictures x (N,3,H,W) in [0,1] after some styles, (H,W,3) each with its weight.
 
     A style is seen as large as the picture (their long sides), or with a short side of ``style_size``, but
     not larger than it is. Pictures of more than :data:`MOST_PX` are painted smaller, ``warn`` is told, and
-    enlarged. Films are refused with UsageError, when the first frame comes.
+    enlarged. If not ``lasting``, others take over later in a film, which is a UsageError at its first frame.
+    Frames of a film are no tasks of their own to ``watcher``. They go on from "history", where the
+    context has it.
     """
     eye = gatys.Eye.of(net)
     shown = [(to_tensor(picture[None]).to(device), weight) for picture, weight in styles]
 
-    def paint(x: Tensor) -> Tensor:
+    def paint(x: Tensor, context: Context) -> Tensor:
         tall, wide = x.shape[-2:]
         factor = min(1.0, (MOST_PX.get(device.type, MOST_PX["cpu"]) / (tall * wide)) ** 0.5)
         small = resize(x, max(1, round(tall * factor)), max(1, round(wide * factor))).clamp(0, 1)
@@ -63,21 +66,27 @@ def painter(
         if factor < 1:
             warn(f"{wide}x{tall} px are more than gatys can paint; it paints {width}x{height}, enlarged then")
         beside = [(_beside(style, small, style_size), weight) for style, weight in shown]
-        words = {"strength": strength, "effort": effort}
-        if watcher is None:
+        words: dict[str, Any] = {"strength": strength, "effort": effort}
+        if watcher is not None:
+            words["show"] = watcher.show
+        if "history" in context.side:
+            history, trust = context.side["history"]
+            planes = history[None], torch.from_numpy(trust)[None, None].to(history.device)
+            words["before"] = tuple(resize(one, height, width).clamp(0, 1) for one in planes)
+        if watcher is None or context.times:
             painted = gatys.paint(eye, small, beside, **words)
         else:
             with watcher.begin(gatys.steps(height, width, effort)) as told:
-                painted = gatys.paint(eye, small, beside, told=told, show=watcher.show, **words)
+                painted = gatys.paint(eye, small, beside, told=told, **words)
         return resize(painted, tall, wide).clamp(0, 1)
 
     def run(x: Tensor, context: Context) -> Tensor:
-        if context.times:
-            what = "gatys paints photos, a minute or more each; a film would take days"
-            raise UsageError(what, remedy="Use another --model for films")
+        if context.times and not lasting:
+            what = "gatys keeps its styles through a film"
+            raise UsageError(what, remedy="Leave out @TIME, or use another --model")
         # The engine works without gradients, and what is made so can never have any: hence the copy.
         with torch.inference_mode(False), torch.enable_grad():
-            return torch.cat([paint(one.clone()) for one in x.split(1)])
+            return torch.cat([paint(one.clone(), context) for one in x.split(1)])
 
     return run
 

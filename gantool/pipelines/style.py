@@ -99,13 +99,14 @@ def build(
     def runner(some: Sequence[Style]) -> Callable[[Tensor, Context], Tensor]:
         if eye:
             given = [(_picture(style, style_size), style.weight) for style in _first(some)]
+            lasting = all(style.at == some[0].at for style in some)
             words = {
                 "strength": strength,
                 "style_size": style_size,
                 "effort": effort or EFFORT,
                 "watcher": watcher,
             }
-            return gatys.painter(net, given, device=device, warn=warn, **words)
+            return gatys.painter(net, given, device=device, warn=warn, lasting=lasting, **words)
         styled = _Styled(net, strength)
         run = translate.build(styled, row, device=device, dtype=dtype, tile_px=tile_px, warn=warn).predict
         shown = _Timeline(net, some, style_size, device, dtype) if hasattr(net, "style") else None
@@ -139,7 +140,9 @@ def build(
 
     # A frame that is continued for the lattice's sake is no longer where its masks lie.
     stride = 1 if regions else row.multiple
-    return Pipeline("style", row.name, predict, finish, device, blend="paint", stride=stride)
+    return Pipeline(
+        "style", row.name, predict, finish, device, blend="continued" if eye else "paint", stride=stride
+    )
 
 
 def check(styles: Sequence[Style], takes_any: bool, name: str) -> None:
