@@ -10,11 +10,11 @@ import torch
 from cli_kit import call, film, names, photo
 from PIL import Image
 
-from gantool import gatys, percept
+from gantool import gatys, percept, segments
 from gantool.catalog import Checkpoint
-from gantool.errors import ExitCode, UsageError
+from gantool.errors import ExitCode, Stopped, UsageError
 from gantool.gatys import Effort, Eye, paint, sizes, steps
-from gantool.media.video import Frame
+from gantool.media.video import Frame, read_frames
 from gantool.models.vgg import VGG19
 from gantool.ops.palette import palette_of
 from gantool.passes import Pass, Step
@@ -22,6 +22,7 @@ from gantool.pipelines import Context
 from gantool.pipelines import gatys as pipeline
 from gantool.pipelines.style import Style, build
 from gantool.temporal import TemporalOptions
+from gantool.workfolder import WorkFolder
 
 QUICK = Effort(first=4, later=2, longest=64, follow=6)
 
@@ -277,6 +278,28 @@ def test_films(here, capfd):
     done = call(capfd, *words, "art.png", "--live", "so-far.png", "--json")
     assert done.code == 0, done.err
     assert done.records[0]["frames"] == 3 and (here / "f.style.mp4").is_file()
+
+
+def test_a_film_that_was_stopped_goes_on_as_if_it_had_not_been(here, capfd, monkeypatch):
+    film(here / "f.mp4", frames=4, width=64, height=64)
+    monkeypatch.setattr(segments, "SEGMENT_FRAMES", 2)
+    words = ["style", "f.mp4", "--model", "gatys", "--style", "art.png", "--threads", 1, "-o"]
+    assert call(capfd, *words, "whole.mp4").code == 0
+    commit = WorkFolder.commit
+
+    def stopping(self, *args, **facts):
+        commit(self, *args, **facts)
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, "commit", stopping)
+        assert call(capfd, *words, "out.mp4").code == ExitCode.INTERRUPTED
+    other = call(capfd, *words, "out.mp4", "--continue", "--optimizer", "lbfgs")
+    assert other.code != 0 and "--optimizer" in other.err
+    done = call(capfd, *words, "out.mp4", "--continue", "--live", "so-far.png", "--json")
+    assert done.code == 0 and done.records[0]["continued_from"] == 2, done.err
+    whole, parts = ([frame.rgb for frame in read_frames(here / name)] for name in ("whole.mp4", "out.mp4"))
+    assert len(whole) == 4 and all((a == b).all() for a, b in zip(whole, parts, strict=True))
 
 
 def test_other_models_are_refused(here, capfd):

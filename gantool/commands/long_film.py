@@ -32,7 +32,7 @@ _FREE = {
     *("inputs", "output", "recursive", "from_file", "overwrite", "skip_existing", "fail_fast", "dry_run"),
     *("continue_", "segment", "preview", "keep_partial", "accept_license", "model", "interpolate", "mix"),
     *("denoise_strength", "device", "precision", "threads", "batch_size", "quality", "max_pixels"),
-    *("json", "progress", "quiet", "verbose", "compare"),
+    *("json", "progress", "quiet", "verbose", "compare", "live"),
 }
 _ENDS = 1 << 20  # bytes from either end by which an input is known again
 
