@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -135,3 +138,32 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(devices, "_quota", lambda quota=quota: quota)
         monkeypatch.setenv("OMP_NUM_THREADS", wanted)
         assert devices.cpu_threads() == expected
+
+
+def test_threads_are_used_and_large_blocks_are_kept():
+    before = torch.get_num_threads()
+    try:
+        devices.use_threads(1)
+        assert torch.get_num_threads() == 1
+        devices.use_threads()
+        assert torch.get_num_threads() == devices.cpu_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep blocks as they like")
+def test_a_large_block_is_not_fetched_from_the_system_each_time():
+    script = """
+import resource, torch
+from gantool import devices
+devices.use_threads(1)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before = 0
+for turn in range(12):
+    torch.ones(40_000_000)
+    before = faults() if turn == 5 else before
+print(faults() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2000  # 160 MB are 39,000 pages, and six times that

@@ -115,8 +115,6 @@ def _loaded(spec: str, accept_license: bool, console: Console) -> tuple[Any, Che
     """The net that MODEL names, whatever its task: (net in float32 on the CPU, its complete row)."""
     from dataclasses import replace
 
-    import torch
-
     from gantool import devices, hub, loading, selection
     from gantool.catalog import Checkpoint, load_catalog
 
@@ -128,7 +126,7 @@ def _loaded(spec: str, accept_license: bool, console: Console) -> tuple[Any, Che
         row = selection.named(spec, catalog)
         with console.task(f"fetch {row.name}", row.bytes or None, unit="byte") as progress:
             path = hub.fetch(row, accept_license=accept_license, progress=progress)
-    torch.set_num_threads(devices.cpu_threads())
+    devices.use_threads()
     if not row.arch:
         # Which task it is for, only the file can tell; what nothing of ours knows, spandrel may.
         found = loading.row_of(path)

@@ -228,7 +228,7 @@ class Session:
                 net, row = parts.load(row, path, self.device, dtype, fetch=self._fetch)
             return self.request.build(net, row, device=self.device, dtype=dtype, warn=warn)
 
-        torch.set_num_threads(self.request.hardware.threads or devices.cpu_threads())
+        devices.use_threads(self.request.hardware.threads)
         pipeline = built(self.dtype)
         self._console.debug(f"{pipeline.model} on {self.device} in {self.precision}")
         if self.dtype == torch.float32:

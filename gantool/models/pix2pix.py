@@ -51,6 +51,11 @@ def _up(kind: Upsample, in_ch: int, out_ch: int, bias: bool) -> nn.Module:
     raise ValueError(f"unknown upsample {kind!r}: transpose or resize")
 
 
+def _dense(gradient: Tensor) -> Tensor:
+    """A gradient as a picture of its own: as a part of the joined one, batch norm takes ten times as long."""
+    return gradient.contiguous(memory_format=torch.channels_last)
+
+
 class _Level(nn.Module):
     """One resolution of the U-Net: half the size, all that is below, and back, beside the skip.
 
@@ -91,6 +96,8 @@ class _Level(nn.Module):
         else:
             y = layers["3"](layers["2"](y))
             y = layers["6"](layers["5"](F.relu(y)))
+        if y.requires_grad and y.is_contiguous(memory_format=torch.channels_last):
+            y.register_hook(_dense)
         return torch.cat((x, F.dropout(y, self.dropout, self.training)), dim=1)
 
 

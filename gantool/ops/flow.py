@@ -250,15 +250,17 @@ def _remapped(layer: Tensor, flow: Tensor, stable: bool) -> Tensor:
     height, width = layer.shape[-2:]
     tall, wide = flow.shape[-2:]
     places = (np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None])
-    grid = []
-    for part, ratio, place in zip(flow, (width / wide, height / tall), places, strict=True):
-        scaled = part.numpy() * np.float32(ratio)
-        grid.append(cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR) + place)
+
+    def target(axis: int) -> np.ndarray:
+        scaled = flow[axis].numpy() * np.float32((width / wide, height / tall)[axis])
+        return cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR) + places[axis]
+
+    x, y = target(0), target(1)
 
     def sample(kernel: int) -> Tensor:
         found = layer.new_empty(layer.shape)
-        for plane, target in zip(layer.contiguous(), found, strict=True):
-            cv2.remap(plane.numpy(), *grid, kernel, dst=target.numpy(), borderMode=cv2.BORDER_REPLICATE)
+        for plane, warped in zip(layer.contiguous(), found, strict=True):
+            cv2.remap(plane.numpy(), x, y, kernel, dst=warped.numpy(), borderMode=cv2.BORDER_REPLICATE)
         return found
 
     cubic = sample(cv2.INTER_CUBIC)

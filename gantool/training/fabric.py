@@ -33,7 +33,7 @@ def fabric_for(request: TrainRequest) -> Any:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
-    from gantool.devices import cpu_threads, pick_device, pick_dtype
+    from gantool.devices import cpu_threads, pick_device, pick_dtype, use_threads
 
     if request.strategy not in STRATEGIES:
         raise UsageError(f"no strategy called '{request.strategy}'", remedy=f"Known: {', '.join(STRATEGIES)}")
@@ -69,7 +69,7 @@ def fabric_for(request: TrainRequest) -> Any:
     if several:
         atexit.register(_end, fabric)
     # After the launch, which sets OMP_NUM_THREADS for several processes.
-    torch.set_num_threads(request.threads or max(1, cpu_threads() // request.devices))
+    use_threads(request.threads or max(1, cpu_threads() // request.devices))
     if fabric.global_rank:
         request.quiet()
     return fabric
