@@ -28,7 +28,7 @@ from gantool.media.info import VideoInfo
 from gantool.media.probe import open_input, orientation, probe, video_stream
 from gantool.media.tonemap import to_standard
 from gantool.media.vectors import vectors_of
-from gantool.media.wholeness import Chain
+from gantool.media.wholeness import chain_of
 from gantool.media.ycbcr import deep_rgb, in_depth, shallow_rgb
 
 _WHOLE = 1  # AVPictureType of a picture that needs no other
@@ -222,8 +222,7 @@ class _Reader:
             # Old x264 files of 4:4:4 name their maker in the first packet only, and the decoder must know it.
             next((None for packet in container.demux(stream) if packet.decode()), None)
             container.seek(target, stream=stream)
-        chained = Chain(self.path) if "matroska" in self.info.container else contextlib.nullcontext()
-        with chained as chain:
+        with chain_of(self.path, self.info.container) or contextlib.nullcontext() as chain:
             for packet in container.demux(stream):
                 self.reached = packet.pts if packet.pts is not None else self.reached
                 if packet.is_corrupt or not (chain is None or chain.holds(packet)):

@@ -6,13 +6,14 @@ written live state none and are taken as they are.
 
 Where a Matroska file is damaged, FFmpeg looks for the next cluster and goes on there, without an error
 either; seconds may be gone. But each of its elements says where the next one begins (RFC 8794), so between
-two packets there must be a chain of them.
+two packets there must be a chain of them. So it is with the tags of a Flash video file.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,16 +38,24 @@ def is_cut_short(path: Path) -> bool:
     return end is not None and end > size
 
 
-class Chain:
-    """Follows the packets of one stream of a Matroska file, in their order there; a context manager."""
+def chain_of(path: Path, container: str) -> Chain | None:
+    """What follows a file's packets, by FFmpeg's name of its container; None where there is no such chain.
+
+    Raises OSError.
+    """
+    if "matroska" in container:
+        return Blocks(path)
+    return Tags(path) if container == "flv" else None
+
+
+class Chain(ABC):
+    """Follows the packets of one stream of a file, in their order there; a context manager."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
         self._file = path.open("rb", buffering=0)
-        head = self._file.read(4096)
         self._size = os.fstat(self._file.fileno()).st_size
-        self._end = _segment_end(head) or self._size
-        self._at: int | None = None  # behind the last packet's block
+        self._at: int | None = None  # behind the last packet's data, or where its tag begins
 
     def __enter__(self) -> Self:
         return self
@@ -56,8 +65,37 @@ class Chain:
     ) -> None:
         self._file.close()
 
+    @abstractmethod
     def holds(self, packet: Any) -> bool:
         """Whether nothing was skipped between the packet before and this one; an empty one is the end."""
+
+
+class Tags(Chain):
+    """Of Flash video: tags, each with its length before and behind it (Adobe's specification 10.1, E.4)."""
+
+    def holds(self, packet: Any) -> bool:
+        at, goal = self._at, packet.pos if packet.size else self._size
+        self._at = goal
+        if at is None or goal is None or at > goal:
+            return True
+        while at < goal:
+            head = os.pread(self._file.fileno(), 4, at)
+            behind = at + 11 + int.from_bytes(head[1:], "big")
+            if os.pread(self._file.fileno(), 4, behind) != (behind - at).to_bytes(4, "big"):
+                return False
+            at = behind + 4
+        return at == goal
+
+
+class Blocks(Chain):
+    """Of Matroska and WebM: elements, some of which are gone into."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        super().__init__(path)
+        self._end = _segment_end(self._file.read(4096)) or self._size
+
+    def holds(self, packet: Any) -> bool:
         if not packet.size:
             return self._at is None or self._leads_to(min(self._end, self._size), block=False)
         pos = packet.pos

@@ -354,3 +354,31 @@ def test_what_a_damaged_matroska_file_skips_is_missed(tmp_path: Path) -> None:
     kept = [frame.pts for frame in read_frames(path, keep_partial=True)]
     assert 140 < len(kept) <= 150 and kept == whole[: len(kept)]
     assert [frame.pts for frame in read_frames(path, start=12.0)] == whole[300:]
+
+
+def test_what_a_damaged_flash_video_skips_is_missed(tmp_path: Path) -> None:
+    """FFmpeg looks for the next tag and says nothing."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "old.flv"
+    frames = [rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(60)]
+    clip = path.with_suffix(".mp4")
+    write_clip(clip, frames, 25, np.zeros((48_000 * 2, 1), np.float32), preset="ultrafast")
+    with av.open(str(clip)) as source, av.open(str(path), "w") as copy:
+        streams = {s.index: copy.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                copy.mux(packet)
+    whole = [frame.pts for frame in read_frames(path, warn=pytest.fail)]
+    assert len(whole) == 60
+    with av.open(str(path)) as container:
+        packets = [packet.pos for packet in container.demux(container.streams.video[0]) if packet.size]
+    data = bytearray(path.read_bytes())
+    data[packets[30] : packets[30] + 20] = rng.bytes(20)  # the head of a tag
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert 31 < sum(1 for _ in container.decode(video=0)) < 60
+    with pytest.raises(InputError, match="damaged after"):
+        list(read_frames(path))
+    kept = [frame.pts for frame in read_frames(path, keep_partial=True)]
+    assert 25 < len(kept) <= 30 and kept == whole[: len(kept)]
