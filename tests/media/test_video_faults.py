@@ -357,7 +357,7 @@ def test_what_a_damaged_matroska_file_skips_is_missed(tmp_path: Path) -> None:
 
 
 def test_what_a_damaged_flash_video_skips_is_missed(tmp_path: Path) -> None:
-    """FFmpeg looks for the next tag and says nothing."""
+    """FFmpeg looks for another tag, or stops, and says nothing."""
     rng = np.random.default_rng(0)
     path = tmp_path / "old.flv"
     frames = [rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(60)]
@@ -377,7 +377,7 @@ def test_what_a_damaged_flash_video_skips_is_missed(tmp_path: Path) -> None:
     data[packets[30] : packets[30] + 20] = rng.bytes(20)  # the head of a tag
     path.write_bytes(data)
     with av.open(str(path)) as container:
-        assert 31 < sum(1 for _ in container.decode(video=0)) < 60
+        assert 0 < sum(1 for _ in container.decode(video=0)) < 60
     with pytest.raises(InputError, match="damaged after"):
         list(read_frames(path))
     kept = [frame.pts for frame in read_frames(path, keep_partial=True)]
