@@ -231,22 +231,25 @@ def plain_gatys(net: nn.Sequential, x: Tensor, style: Tensor, optimizer: str, st
 
 def gatys_ways(x: Tensor, style: Tensor, steps: int) -> dict[str, Way]:
     """Ways to take so many steps, without what is done once."""
-    net = VGG19(pool="avg", padding="replicate").eval().requires_grad_(False)
     plain = VGG19(pool="avg").eval().requires_grad_(False).features
-    eye = gatys.Eye.of(net)
+    ways: dict[str, Way] = {
+        "plain, Adam": lambda: plain_gatys(plain, x, style, "adam", steps),
+        "plain, L-BFGS": lambda: plain_gatys(plain, x, style, "lbfgs", steps),
+    }
     styles = [(style, 1.0)]
     toned = gatys._toned(x, styles)
-    goal = gatys._Goal(eye, x, toned, styles, 1.0)
-
-    def ours(how: Callable[..., Tensor]) -> Way:
-        return lambda: how(toned, goal, steps, gatys.Effort(), None, lambda _: None)
-
-    return {
-        "plain, Adam": lambda: plain_gatys(plain, x, style, "adam", steps),
-        "gantool, Adam": ours(gatys._by_adam),
-        "plain, L-BFGS": lambda: plain_gatys(plain, x, style, "lbfgs", steps),
-        "gantool, L-BFGS": ours(gatys._by_lbfgs),
-    }
+    row = load_catalog().get("vgg19")
+    for precision in ("fp32", "auto"):
+        net = VGG19(pool="avg", padding="replicate").eval().requires_grad_(False)
+        net.features.load_state_dict(plain.state_dict())
+        dtype = pick_dtype(precision, CPU, row)
+        goal = gatys._Goal(gatys.Eye.of(placed(net, CPU, dtype)), x, toned, styles, 1.0)
+        for how, word in ((gatys._by_adam, "Adam"), (gatys._by_lbfgs, "L-BFGS")):
+            name = f"gantool {precision}, {word}" + ("" if precision == "fp32" else f" ({str(dtype)[6:]})")
+            ways[name] = lambda how=how, goal=goal: how(
+                toned, goal, steps, gatys.Effort(), None, lambda _: None
+            )
+    return ways
 
 
 def timed(ways: dict[str, Way], rounds: int, count: int) -> dict[str, float]:
@@ -265,7 +268,7 @@ def told(best: dict[str, float], count: int, unit: str, against: tuple[str, ...]
     for name, seconds in best.items():
         ours = name.startswith("gantool")
         words = [f"{best[other] / seconds:.2f} x {other}" for other in against if ours]
-        print(f"  {name:24}{count / seconds:8.2f} {unit}/s   {', '.join(words)}")
+        print(f"  {name:32}{count / seconds:8.2f} {unit}/s   {', '.join(words)}")
 
 
 def sides(text: str) -> tuple[int, int]:
