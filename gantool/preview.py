@@ -126,21 +126,31 @@ class _Cost:
         x = runner.load(pair[0].rgb[None])
         if runner.strength == 0:
             return to_array(runner.base(x))[0]
-        temporal = self.step.temporal if self.pipeline.blend is not None else None
+        blend = self.pipeline.blend
+        temporal = self.step.temporal if blend is not None else None
         asked = time.perf_counter()
         layer = runner.predict(x, (self.step.moment(pair[0].time),))
         every = 1 if temporal is None else temporal.every
         spared = (time.perf_counter() - asked) * (1 - 1 / every)  # of most frames
         result = to_array(runner.finish(x, layer))[0]
-        self._add("net", began + spared)
-        if temporal is not None and self.pipeline.blend is not None and len(pair) == 2:
-            steady = TemporalFilter(self.pipeline.blend, temporal, self.pipeline.layer_scale)
-            steady.step(pair[0].rgb, layer[0])
+        if temporal is None or blend is None or len(pair) < 2:
+            self._add("net", began + spared)
+            return result
+        if blend != "continued":
+            self._add("net", began + spared)
+        steady = TemporalFilter(blend, temporal, self.pipeline.layer_scale)
+        steady.step(pair[0].rgb, layer[0])
+        began = time.perf_counter()
+        motion = steady.track(pair[1].rgb, pair[1].vectors)
+        past = steady.history(motion) if blend == "continued" else None
+        for _ in range(steady.blends):
+            steady.blend(motion, layer[0])
+        self._add("flow", began)
+        if blend == "continued":  # most frames are of those that go on from the one before
             began = time.perf_counter()
-            motion = steady.track(pair[1].rgb, pair[1].vectors)
-            for _ in range(steady.blends):
-                steady.blend(motion, layer[0])
-            self._add("flow", began)
+            side = {} if past is None else {"history": past}
+            runner.predict(runner.load(pair[1].rgb[None]), (self.step.moment(pair[1].time),), side)
+            self._add("net", began + (time.perf_counter() - began) * (1 - 1 / every))
         return result
 
     def encode(self, results: list[np.ndarray], info: VideoInfo, writer: dict[str, Any]) -> None:

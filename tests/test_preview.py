@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from moving_pictures import scene, view
 
 from gantool.engine import expected_frames, preview
 from gantool.errors import InputError, Stopped
@@ -48,6 +50,24 @@ def test_one_frame_at_its_own_size(info):
     sheet, _ = preview(info, Step(negative(2)), count=1, start=1.0, duration=0.5)
     assert sheet.rgb.shape == (4 * HEIGHT, 2 * WIDTH, 3)
     assert abs(float(sheet.rgb[: 2 * HEIGHT].mean()) - 125) <= 6
+
+
+def test_what_goes_on_from_the_frame_before_is_timed_so(tmp_path):
+    """Only the first frame of a scene is made from nothing; most frames of a film are not."""
+    picture = scene(1)
+    write_clip(tmp_path / "pan.mp4", [view(picture, 2 * t, 20) for t in range(6)], Fraction(20), crf=1)
+    told = []
+
+    def predict(x, context):
+        told.append("history" in context.side)
+        return x
+
+    net = replace(negative(), predict=predict, blend="continued")
+    preview(probe(tmp_path / "pan.mp4"), Step(net, TemporalOptions()), count=2)
+    assert told == [False, True, False, True]
+    told.clear()
+    preview(probe(tmp_path / "pan.mp4"), Step(net), count=2)
+    assert told == [False, False]
 
 
 def test_preview_of_nothing_and_stopping(info):
