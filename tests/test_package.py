@@ -78,7 +78,8 @@ def test_catalog_where_installed(tmp_path):
 def test_builtin_models_in_the_wheel(unpacked):
     files = {path.name: path for path in (unpacked / "gantool/builtin").glob("*.safetensors")}
     assert sorted(files) == sorted(row.file for row in BUILTIN)
-    assert {row.task for row in BUILTIN} == {"colorize", "upscale", "translate", "percept", "style"}
+    tasks = {"colorize", "frontalize", "upscale", "translate", "percept", "style"}
+    assert {row.task for row in BUILTIN} == tasks
     for row in BUILTIN:
         assert files[row.file].read_bytes() == (ROOT / "gantool/builtin" / row.file).read_bytes()
         assert files[row.file].stat().st_size == row.bytes
