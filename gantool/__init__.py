@@ -263,7 +263,7 @@ def run_video(
 
     Args:
         temporal, flow, every: as ``--temporal``, ``--flow`` and ``--every``; temporal None is online, but
-            bidirectional for style, and off for upscale of every frame and for frontalize.
+            bidirectional for style (of gatys online), and off for upscale of every frame and for frontalize.
         start, duration: the part of the source to do, in seconds.
         deinterlace, tonemap: make interlaced frames whole; bring HDR to standard range, not refuse it.
         fps: frames per second of numbered pictures (``frames/%05d.png``); None is 25.
