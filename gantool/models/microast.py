@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _EPS = 1e-5
+_AT_ONCE = 16  # output channels that a CPU's convolution computes together
 
 
 class Encoder(nn.Module):
@@ -27,7 +28,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.enc1 = nn.Sequential(
             _Conv(3, width, 9),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             *_separable(width, 2 * width, stride=2, groups=width),
             *_separable(2 * width, 4 * width, stride=2, groups=2 * width),
             _Residual(4 * width),
@@ -138,7 +139,33 @@ class _Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         edge = self.conv_layer.kernel_size[0] // 2
-        return self.conv_layer(F.pad(x, (edge, edge, edge, edge), mode="reflect") if edge else x)
+        x = F.pad(x, (edge, edge, edge, edge), mode="reflect") if edge else x
+        conv = self.conv_layer
+        if 2 * conv.out_channels > _AT_ONCE or conv.groups > 1 or conv.stride != (1, 1):
+            return conv(x)
+        learns = torch.is_grad_enabled() and (x.requires_grad or conv.weight.requires_grad)
+        if learns or x.device.type != "cpu" or _recorded():
+            return conv(x)
+        return _few(x, conv)
+
+
+def _few(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """``conv(x)`` of few output channels, without padding, on a CPU in a third of the time.
+
+    Its kernels compute 16 channels at once, whether they are asked for or not. So pixels beside each other
+    take their places: a convolution in strides of so many pixels, whose kernels are the same one, shifted.
+    """
+    beside, wide = _AT_ONCE // conv.out_channels, x.shape[-1] - conv.kernel_size[1] + 1
+    x = F.pad(x, (0, -wide % beside))
+    weight = torch.cat([F.pad(conv.weight, (left, beside - 1 - left)) for left in range(beside)])
+    bias = None if conv.bias is None else conv.bias.repeat(beside)
+    y = F.conv2d(x, weight, bias, stride=(1, beside))
+    return y.unflatten(1, (beside, conv.out_channels)).permute(0, 2, 3, 4, 1).flatten(3)[..., :wide]
+
+
+def _recorded() -> bool:
+    """Whether a graph is being made for another program."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
 
 
 class _Residual(nn.Module):
@@ -151,18 +178,18 @@ class _Residual(nn.Module):
         """Without weight and bias a usual residual block; with them, each convolution's result is scaled by
         the weight, and what it was given, times the bias, is added."""
         if weight is None or bias is None:
-            return x + self.conv2(F.relu(self.conv1(x)))
+            return x + self.conv2(F.relu(self.conv1(x), inplace=True))
         weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-        inner = F.relu(weight * self.conv1(x) + bias * x)
+        inner = F.relu(weight * self.conv1(x) + bias * x, inplace=True)
         return x + weight * self.conv2(inner) + bias * inner
 
 
 def _separable(inside: int, outside: int, stride: int = 1, *, groups: int) -> list[nn.Module]:
     return [
         _Conv(inside, outside, 3, stride, groups),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         _Conv(outside, outside, 1),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     ]
 
 

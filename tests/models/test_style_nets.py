@@ -215,3 +215,21 @@ def test_the_released_files_paint():
         both = torch.stack((x.mean(1).flatten(), y.mean(1).flatten()))
         assert y.mean((0, 2, 3)).tolist() == pytest.approx(colors, abs=0.003), name
         assert float(torch.corrcoef(both)[0, 1]) == pytest.approx(alike, abs=0.005), name
+
+
+@pytest.mark.parametrize(("outside", "size"), [(3, (20, 33)), (3, (9, 9)), (1, (12, 40)), (2, (15, 16))])
+def test_few_channels_are_computed_side_by_side_without_gradients_only(outside, size, monkeypatch):
+    torch.manual_seed(0)
+    conv = microast._Conv(5, outside, 9)
+    x = torch.rand(2, 5, *size)
+    ways = []
+    few = microast._few
+    monkeypatch.setattr(microast, "_few", lambda *words: ways.append(1) or few(*words))
+    learned = conv(x)
+    assert not ways and learned.requires_grad
+    with torch.no_grad():
+        seen = conv(x)
+        half = conv.to(torch.bfloat16)(x.bfloat16())
+    assert len(ways) == 2 and seen.shape == learned.shape == (2, outside, *size)
+    assert torch.allclose(seen, learned, atol=1e-5)
+    assert half.dtype == torch.bfloat16 and torch.allclose(half.float(), learned, atol=0.05)
