@@ -150,6 +150,8 @@ class LightAdaIN(nn.Module):
         blocks: residual blocks at an eighth.
     """
 
+    margin = 16  # px: what a mirrored border does to strokes and colours reaches so far
+
     def __init__(self, width: int = 16, blocks: int = 3) -> None:
         super().__init__()
         one, two, four, six = width, 2 * width, 4 * width, 6 * width
@@ -197,12 +199,10 @@ class LightAdaIN(nn.Module):
             y = y + second(_leaky((1 + gain) * inner + shift))
         for up in self.ups:
             beside = moved.pop()
-            if beside.shape[-2] == 2 * y.shape[-2] and beside.shape[-1] == 2 * y.shape[-1]:
-                y = conv_of_doubled(y, up.weight, up.bias, "reflect", beside)  # type: ignore[arg-type]
-            else:
-                larger = nn.functional.interpolate(y, scale_factor=2.0, mode="nearest")
-                y = up(torch.cat((larger[..., : beside.shape[-2], : beside.shape[-1]], beside), 1))
-            y = _leaky(y)
+            # With nearest neighbours the net wove a grid of four pixels, plain to see from 400 px on.
+            larger = nn.functional.interpolate(y, scale_factor=2.0, mode="bilinear", align_corners=False)
+            larger = larger[..., : beside.shape[-2], : beside.shape[-1]]
+            y = _leaky(up(torch.cat((larger, beside), 1)))
         colored = _turned(moved[0], _OPPONENT.mT)
         painted = colored + self.paint(torch.cat((y, colored), 1))
         # The colours once more: whether a stroke brightens the whole is nothing that the net need learn.

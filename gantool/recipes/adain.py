@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool import data, hub, losses, parts, percept, selection, textures, training
@@ -54,6 +55,7 @@ class Config:
     tv: float = param(0.1, "weight of total variation", low=0)
     teacher: str = param("", "a style net to imitate: a name, or a file with its other parts beside it")
     imitate: float = param(10.0, "weight of the L1 distance to what the teacher makes", low=0)
+    shifts: int = param(4, "shifts over which the teacher's results are averaged", low=1, high=8)
     likeness: float = param(3.0, "weight of the distance to that in features", low=0)
     own: float = param(0.1, "share of contents that are their own style", low=0, high=1)
     textures: float = param(0.2, "share of styles that gantool draws", low=0, high=1)
@@ -113,7 +115,7 @@ def train(request: TrainRequest) -> Path:
             with fabric.no_backward_sync(model, enabled=not last):
                 made = model(content, style).float()
                 with fabric.autocast():
-                    shown = taught(teacher, content, style)
+                    shown = taught(teacher, content, style, config.shifts)
                     terms = style_terms(eye, made, content, style, config, shown)
                 terms["identity"] = ((made - content).abs() * own).mean()
                 if shown is not None:
@@ -185,11 +187,23 @@ def teacher_of(spec: str, device: torch.device) -> nn.Module:
 
 
 @torch.no_grad()
-def taught(teacher: nn.Module | None, content: Tensor, style: Tensor) -> Tensor | None:
-    """What the teacher makes of contents in styles, (N,3,H,W) in [0,1]; None if there is none."""
+def taught(teacher: nn.Module | None, content: Tensor, style: Tensor, shifts: int = 1) -> Tensor | None:
+    """What the teacher makes of contents in styles, (N,3,H,W) in [0,1]; None if there is none.
+
+    The mean over contents moved by 0 to ``shifts`` - 1 px in each direction, and results moved back: strokes
+    that belong to the picture stay, and the grid goes that a net with strides weaves.
+    """
     if teacher is None:
         return None
-    return teacher(content, teacher.style(style)).float().clamp(0, 1)  # type: ignore[operator]
+    known = teacher.style(style)  # type: ignore[operator]
+    tall, wide = content.shape[-2:]
+    wider, total = F.pad(content, (8, 8, 8, 8), mode="reflect"), torch.zeros_like(content)
+    for down in range(shifts):
+        # Of four 0, 2, 1, 3: each row and each column once, and no diagonal.
+        right = (2 * down + (shifts % 2 == 0 and 2 * down >= shifts)) % shifts
+        made = teacher(wider[..., down : down + tall + 8, right : right + wide + 8], known).float()
+        total += made[..., 8 - down : 8 - down + tall, 8 - right : 8 - right + wide].clamp(0, 1)
+    return total / shifts
 
 
 def style_terms(

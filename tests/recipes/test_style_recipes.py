@@ -138,6 +138,26 @@ def test_a_teacher_is_imitated(folders, tmp_path, teacher):
     assert torch.allclose(y, torch.tensor([0.9, 0.1, 0.1]), atol=0.15)
 
 
+class Weaver(torch.nn.Module):
+    """Gives back what it sees, with lines of four pixels where it begins to count."""
+
+    def style(self, picture):
+        return ()
+
+    def forward(self, x, style):
+        rows, columns = (torch.arange(side) % 4 == 0 for side in x.shape[-2:])
+        return x + 0.2 * rows[:, None] - 0.2 * columns
+
+
+def test_the_grid_of_a_teacher_is_not_learnt():
+    y, x = torch.meshgrid(torch.linspace(0.3, 0.7, 32), torch.linspace(0.3, 0.7, 40), indexing="ij")
+    content = torch.stack((x, y, 1 - x))[None]
+    woven = adain.taught(Weaver(), content, content)
+    plain = adain.taught(Weaver(), content, content, shifts=4)
+    assert (woven - content).abs().mean() > 0.06
+    assert torch.allclose(plain, content, atol=1e-5)
+
+
 def test_contents_that_are_their_own_style_come_back(folders, tmp_path):
     weights = {"content": "0", "moments": "0", "gram": "0", "tv": "0", "own": "1", "identity": "10"}
     settings = settings_of("adain", folders, lr="2e-3", ema="0.9", **weights)
