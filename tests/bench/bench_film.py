@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from gantool.catalog import Checkpoint, load_catalog
-from gantool.devices import cpu_threads, pick_dtype
+from gantool.devices import cpu_threads, pick_dtype, use_threads
 from gantool.engine import Step, run_video
 from gantool.loading import load_net, placed
 from gantool.media.video import probe, write_clip
@@ -120,7 +120,10 @@ def colored(net: torch.nn.Module, frame: np.ndarray) -> np.ndarray:
 
 
 def child(options: argparse.Namespace) -> None:
-    torch.set_num_threads(cpu_threads())
+    if "gantool" in options.child:
+        use_threads()
+    else:
+        torch.set_num_threads(cpu_threads())
     (task,), source, how = options.task, options.source, options.child
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.mp4"
