@@ -83,12 +83,14 @@ def test_the_builtin_net_takes_colours_and_texture_and_keeps_to_a_picture_in_its
     photo = read_rgb(EXAMPLES / "photo.jpg")
     assert photo is not None
     x = torch.from_numpy(to_chw(photo[:192, :256].copy()))[None]
-    painting = torch.from_numpy(to_chw(textures.texture(128, np.random.default_rng(1))))[None]
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
     eye = percept.load(model="builtin")
-    with torch.no_grad():
-        y, wanted = net(x, net.style(painting)), list(eye.features(painting, layers).values())
-        near, far = (
-            losses.style_loss(list(eye.features(z, layers).values()), wanted, relative=True) for z in (y, x)
-        )
-    assert near < 0.8 * far
+    for seed in range(6):
+        painting = torch.from_numpy(to_chw(textures.texture(128, np.random.default_rng(seed))))[None]
+        with torch.no_grad():
+            y, wanted = net(x, net.style(painting)), list(eye.features(painting, layers).values())
+            near, far = (
+                losses.style_loss(list(eye.features(z, layers).values()), wanted, relative=True)
+                for z in (y, x)
+            )
+        assert near < 0.9 * far, seed
