@@ -142,7 +142,7 @@ class FacePairs:
         ``detected``: points and alignment are as wrong as a detector's, as a net will meet them in use.
         """
         assert self.head is not None
-        error = misjudged(yaw) * max(0.0, float(rng.normal(1, _SPREAD))) if detected else np.zeros((5, 2))
+        error = misjudgement(yaw, rng) if detected else np.zeros((5, 2))
         side, front = heads.pair(people.rendered(self.head, number), yaw, rng, error)
         marks = side.landmarks if self.wanted.landmarks == 68 else side.points + error
         return side.picture, front.picture, marks
@@ -153,6 +153,11 @@ class FacePairs:
         else:
             corners = np.array([box[:2] for box in alignment.BOXES[self.wanted.landmarks]])
         return data.to_chw(side) * 2 - 1, data.to_chw(front) * 2 - 1, corners
+
+
+def misjudgement(yaw: float, rng: np.random.Generator) -> np.ndarray:
+    """An error of a detector's at that yaw (5,2), drawn around the usual one."""
+    return misjudged(yaw) * max(0.0, float(rng.normal(1, _SPREAD)))
 
 
 def misjudged(yaw: float) -> np.ndarray:

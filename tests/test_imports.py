@@ -60,7 +60,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     **dict.fromkeys(["facenets", "pickled"], (2, TOOLS)),
     "board": (2, TOOLS),
     "compare": (2, ARRAYS | {"PIL"}),
-    **dict.fromkeys(["pipelines", "superres", "turning"], (3, TOOLS)),
+    **dict.fromkeys(["pipelines", "superres", "turning", "frontscores"], (3, TOOLS)),
     "settings": (1, set()),
     **dict.fromkeys(["alignment", "heads"], (1, ARRAYS)),
     "export": (3, TOOLS | {"onnx", "onnxscript", "onnxruntime"}),

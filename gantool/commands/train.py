@@ -35,6 +35,7 @@ TASKS = (
     "percept",
     "tpgan",
     "frontal_cycle",
+    "frontwarp",
     "faceid",
 )
 

@@ -17,6 +17,7 @@ from gantool.heads.mesh import EYEBALL, SOCKET, normals_of
 from gantool.heads.person import Person, expression
 from gantool.heads.raster import rasterise
 
+_BEHIND = 0.4  # cm by which a point may lie behind what is drawn and still count as seen
 _FINE = 1.5  # pictures are drawn so much larger than the crop, and shrunk
 
 
@@ -34,6 +35,21 @@ class View:
     def points(self) -> np.ndarray:
         """The five points (5,2)."""
         return five_of(self.landmarks)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where the pixels of a frontal view, every second one of a row and of a column, lie in the other view.
+
+    Args:
+        at: (64,64,2) float32, x and y in px of the other crop, also where something hides them there.
+        seen: (64,64) float32, 1 where the other view shows them, 0 where they are hidden or turned away.
+        covered: (64,64) bool, False before the background, where the other two mean nothing.
+    """
+
+    at: np.ndarray
+    seen: np.ndarray
+    covered: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,13 @@ def pair(
     The side view has a cluttered background, a little pitch and an imperfect alignment; the frontal one
     is aligned exactly, before a plain background of the same mean colour.
     """
+    return traced_pair(person, yaw, rng, misjudged)[:2]
+
+
+def traced_pair(
+    person: Person, yaw: float, rng: np.random.Generator, misjudged: np.ndarray | None = None
+) -> tuple[View, View, Trace]:
+    """As :func:`pair`, and where what the frontal view shows lies in the other one."""
     shape = person.vertices.copy()
     shape[: len(person.head.vertices)] += expression(person.head, rng)
     normals = normals_of(shape, person.triangles)
@@ -66,9 +89,11 @@ def pair(
     jitter = rng.normal(0, 0.8, (5, 2))
     if misjudged is not None:
         jitter += misjudged
-    side = _drawn(person, shape, normals, light, (yaw, pitch), away, behind, jitter)
-    front = _drawn(person, shape, normals, light, (0.0, 0.0), 90.0, plain(behind), None)
-    return side, front
+    there = _placed(person, shape, (yaw, pitch), away, jitter)
+    here = _placed(person, shape, (0.0, 0.0), 90.0, None)
+    side = _drawn(person, there, normals, light, behind)
+    front = _drawn(person, here, normals, light, plain(behind))
+    return side, front, _traced(person, there, here)
 
 
 def portrait(person: Person, yaw: float, rng: np.random.Generator) -> View:
@@ -78,7 +103,8 @@ def portrait(person: Person, yaw: float, rng: np.random.Generator) -> View:
     normals = normals_of(shape, person.triangles)
     light, behind = random_light(rng), clutter(rng)
     pitch, away = float(rng.normal(0, 5)), float(rng.uniform(45, 160))
-    return _drawn(person, shape, normals, light, (yaw, pitch), away, behind, rng.normal(0, 0.8, (5, 2)))
+    placed = _placed(person, shape, (yaw, pitch), away, rng.normal(0, 0.8, (5, 2)))
+    return _drawn(person, placed, normals, light, behind)
 
 
 def mirrored(view: View) -> View:
@@ -102,17 +128,24 @@ def random_light(rng: np.random.Generator) -> Light:
     return Light(tuple(lamps), sky, sky * np.float32(rng.uniform(0.4, 0.9)))
 
 
-def _drawn(
-    person: Person,
-    shape: np.ndarray,
-    normals: np.ndarray,
-    light: Light,
-    pose: tuple[float, float],
-    away: float,
-    behind: np.ndarray,
-    jitter: np.ndarray | None,
-) -> View:
-    """One view, ``away`` cm from the camera, before a background (128,128,3) uint8."""
+@dataclass(frozen=True)
+class _Placed:
+    """A head in the crop of one camera: ``at`` (N,2) px, ``depth`` (N,) towards it, and its pose."""
+
+    at: np.ndarray
+    depth: np.ndarray
+    turn: np.ndarray
+    yaw: float
+
+    def screen(self, scale: float) -> np.ndarray:
+        """(N,3) float32 for :func:`rasterise`, in a crop so much larger."""
+        return np.column_stack([(self.at + 0.5) * scale - 0.5, self.depth]).astype(np.float32)
+
+
+def _placed(
+    person: Person, shape: np.ndarray, pose: tuple[float, float], away: float, jitter: np.ndarray | None
+) -> _Placed:
+    """The head's vertices (N,3), ``away`` cm from the camera, in a crop aligned by points that are off."""
     turn = _turn(*pose)
     seen = (shape - person.head.axis) @ turn.T
     flat = seen[:, :2] * (away / (away - seen[:, 2:])) * (1, -1)
@@ -120,20 +153,42 @@ def _drawn(
     matrix = to_template(found)
     if jitter is not None:  # a detector's points are a little off
         matrix = to_template(found + jitter / np.hypot(*matrix[0, :2]))
-    at = moved(flat, matrix)
-    landmarks = at[person.head.landmarks]
+    return _Placed(moved(flat, matrix), seen[:, 2], turn, pose[0])
+
+
+def _drawn(person: Person, placed: _Placed, normals: np.ndarray, light: Light, behind: np.ndarray) -> View:
+    """One view before a background (128,128,3) uint8."""
     side = round(SIDE * _FINE)
-    screen = np.column_stack([(at + 0.5) * _FINE - 0.5, seen[:, 2]]).astype(np.float32)
-    covered = rasterise(screen, person.triangles, side)
+    covered = rasterise(placed.screen(_FINE), person.triangles, side)
     values = np.column_stack([normals, person.open, person.uv]).astype(np.float32)
     mixed = covered.mixed(values)
     # The eye of the viewer, in the head's own frame, where the normals and lamps are.
-    viewer = turn.T @ np.array([0.0, 0.0, 1.0])
+    viewer = placed.turn.T @ np.array([0.0, 0.0, 1.0])
     color = _shaded(person, mixed, person.region[covered.triangle], light, viewer)
     picture = cv2.resize(behind, (side, side), interpolation=cv2.INTER_LINEAR).reshape(-1, 3)
     picture[covered.pixel] = color
     picture = cv2.resize(picture.reshape(side, side, 3), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return View(picture, landmarks, pose[0])
+    return View(picture, placed.at[person.head.landmarks], placed.yaw)
+
+
+def _traced(person: Person, there: _Placed, here: _Placed) -> Trace:
+    """Where the points that the view ``here`` shows lie ``there``, and whether they are seen there."""
+    half = SIDE // 2
+    covered = rasterise(here.screen(0.5), person.triangles, half)
+    found = covered.mixed(np.column_stack([there.at, there.depth]).astype(np.float32))
+    nearest = np.full((SIDE, SIDE), -np.inf, np.float32)
+    drawn = rasterise(there.screen(1.0), person.triangles, SIDE)
+    nearest.reshape(-1)[drawn.pixel] = drawn.mixed(there.depth[:, None].astype(np.float32))[:, 0]
+    # The farthest of the neighbours: at a steep surface depth changes much within a pixel.
+    nearest = cv2.erode(nearest, np.ones((3, 3), np.uint8))
+    x, y = (np.clip(np.rint(found[:, i]), 0, SIDE - 1).astype(np.int64) for i in (0, 1))
+    inside = (found[:, :2] >= -0.5).all(1) & (found[:, :2] <= SIDE - 0.5).all(1)
+    at, seen = np.zeros((half * half, 2), np.float32), np.zeros(half * half, np.float32)
+    mask = np.zeros(half * half, bool)
+    at[covered.pixel] = found[:, :2]
+    seen[covered.pixel] = inside & (found[:, 2] > nearest[y, x] - _BEHIND)
+    mask[covered.pixel] = True
+    return Trace(at.reshape(half, half, 2), seen.reshape(half, half), mask.reshape(half, half))
 
 
 def _turn(yaw: float, pitch: float) -> np.ndarray:

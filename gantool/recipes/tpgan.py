@@ -7,7 +7,6 @@ means, with which the paper's weights go. The game is WGAN-GP's, as in later pro
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantool import alignment, data, heads, losses, people, training
+from gantool import alignment, data, frontscores, heads, losses, people, training
 from gantool.errors import UsageError
-from gantool.facepairs import HELD_YAWS, FacePairs, Wanted
+from gantool.facepairs import FacePairs, Wanted
 from gantool.identity import Identity
 from gantool.loading import save_model
 from gantool.models.tpgan import NOISE, TPGAN, Answers, PatchCritic
@@ -96,7 +95,7 @@ def train(request: TrainRequest) -> Path:
 
     def sample(done: int) -> dict[str, float]:
         with ema.applied(net):
-            return _sample(net, held, judge, run.sheet(done), fabric, loop.watch.health, done)
+            return frontscores.scores(net, held, judge, run.sheet(done), fabric, loop.watch.health, done)
 
     def export(path: Path) -> None:
         _export(path, run, config, ema.state)
@@ -243,51 +242,6 @@ def check(roots: Sequence[Path], config: Config, path: Path) -> list[str]:
 
 
 # --- seeing and saving ----------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def _sample(
-    net: nn.Module,
-    held: Sequence[tuple[np.ndarray, ...]],
-    judge: Identity | None,
-    path: Path,
-    fabric: Any,
-    health: training.Health,
-    done: int,
-) -> dict[str, float]:
-    """Write (side, ours, front) of up to six people, one a row by yaw; how near ours are to the fronts.
-
-    Mean L1 in [0,1] (of the side as well, and from 60 degrees on), PSNR in dB, cosine of identity.
-    """
-    if not held:
-        return {}
-    side, front, corners = (torch.stack([torch.from_numpy(item[i]) for item in held]) for i in range(3))
-    made, cosines = [], []
-    for x, truth, corner in zip(side.split(8), front.split(8), corners.split(8), strict=True):
-        x, truth = x.to(fabric.device), truth.to(fabric.device)
-        with fabric.autocast():
-            ours = net(x, corner.to(fabric.device)).float()
-        made.append(ours.cpu())
-        if judge is not None:
-            cosines.append(torch.stack([judge.cosine(ours, truth), judge.cosine(x, truth)]).cpu())
-    x, ours, truth = ((part + 1) / 2 for part in (side, torch.cat(made), front))
-    wide = min(len(HELD_YAWS), len(held))
-    trios = [[training.to_image(part[i]) for part in (x, ours, truth)] for i in range(len(held))]
-    rows = [list(itertools.chain(*trios[i : i + wide])) for i in range(0, len(held) - wide + 1, wide)]
-    training.save_grid(path, rows[:6])
-    health.samples(done, *(np.stack([trio[i] for trio in trios[:6]]) for i in range(3)))
-    error = (ours - truth).abs().mean((1, 2, 3))
-    scores = {
-        "psnr": float(-10 * (ours - truth).square().mean((1, 2, 3)).clamp_min(1e-10).log10().mean()),
-        "held_l1": float(error.mean()),
-        "held_l1_input": float((x - truth).abs().mean()),
-    }
-    steep = torch.tensor([float(item[3]) >= 60 for item in held])
-    if steep.any():
-        scores["held_l1_60"] = float(error[steep].mean())
-    if cosines:
-        scores["identity_held"], scores["identity_input"] = torch.cat(cosines, 1).mean(1).tolist()
-    return scores
 
 
 def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tensor]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import heads_kit
 import numpy as np
 import pytest
@@ -55,6 +56,26 @@ def test_a_pair_is_the_same_for_the_same_numbers_and_another_for_others(head):
         np.testing.assert_array_equal(a.landmarks, b.landmarks)
     assert (drawn(3, 2)[1].picture != front.picture).mean() > 0.3
     assert (drawn(1, 4)[0].picture != side.picture).mean() > 0.3
+
+
+def test_a_trace_tells_where_the_front_view_s_places_lie_in_the_side_view(head):
+    someone = heads.person(head, np.random.default_rng(1))
+    side, front, trace = heads.traced_pair(someone, 40.0, np.random.default_rng(2))
+    again, _ = heads.pair(someone, 40.0, np.random.default_rng(2))
+    np.testing.assert_array_equal(side.picture, again.picture)
+    x, y = np.ascontiguousarray(trace.at[..., 0]), np.ascontiguousarray(trace.at[..., 1])
+    brought = cv2.remap(side.picture, x, y, cv2.INTER_LINEAR).astype(float)
+    truth = cv2.resize(front.picture, (64, 64), interpolation=cv2.INTER_AREA).astype(float)
+    seen = cv2.erode(trace.seen, np.ones((3, 3))) > 0  # without the rims, where a pixel is of two surfaces
+    apart = np.abs(brought - truth).mean(-1)
+    assert seen.sum() > 800 and apart[seen].mean() < 8
+    unmoved = cv2.resize(side.picture, (64, 64), interpolation=cv2.INTER_AREA).astype(float)
+    assert np.abs(unmoved - truth).mean(-1)[seen].mean() > 2 * apart[seen].mean()
+    # The nose points to the right, so what is hidden lies there.
+    hidden = trace.covered & (trace.seen == 0)
+    assert hidden[:, 32:].sum() > 2 * hidden[:, :32].sum()
+    _, _, frontal = heads.traced_pair(someone, 0.0, np.random.default_rng(2))
+    assert frontal.seen[frontal.covered].mean() > 0.95
 
 
 def test_the_front_is_aligned_and_the_side_turned(head):
