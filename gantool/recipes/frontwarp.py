@@ -29,7 +29,6 @@ from gantool.training import Ema, Loop, TrainRequest
 
 NEEDS_HEAD = "Give the .npz file of a morphable head, such as one made from ICT-FaceKit"
 _FAR = 40.0  # px; a flow that is further off is not punished more
-_OWN = 16.0  # the pixel's own place is taken up to half as densely seen as the mirrored one: 2 ** _SHARP
 _SHARP = 4  # power of the density
 _HIDDEN = 0.05  # density below which paint is better
 
@@ -41,6 +40,7 @@ class Config:
     width: float = param(1.0, "channels, as a share of 16 to 128", low=0.25, high=8)
     flow: float = param(0.1, "weight of the distance of the flow, px", low=0)
     sources: float = param(0.3, "weight of telling the three sources apart", low=0)
+    own: float = param(4.0, "how many times as densely the mirrored place must be seen to be better", low=1)
     pixel: float = param(3.0, "weight of the L1 distance of the picture", low=0)
     paint: float = param(1.0, "weight of the L1 distance of what is painted", low=0)
     smooth: float = param(0.02, "weight of the flow's steps from pixel to pixel", low=0)
@@ -100,7 +100,7 @@ def train(request: TrainRequest) -> Path:
             side = training.channels_last(side)
             with fabric.no_backward_sync(model, enabled=not last):
                 moved = model(side, corners, True)
-                terms = closeness(moved, front, at, seen, covered)
+                terms = closeness(moved, front, at, seen, covered, config.own)
                 if judge is not None and config.identity:
                     with fabric.autocast():
                         terms["identity"] = judge.distance(moved.picture, front)
@@ -115,7 +115,9 @@ def train(request: TrainRequest) -> Path:
     return run.model
 
 
-def closeness(moved: Moved, front: Tensor, at: Tensor, seen: Tensor, covered: Tensor) -> dict[str, Tensor]:
+def closeness(
+    moved: Moved, front: Tensor, at: Tensor, seen: Tensor, covered: Tensor, own: float = 4.0
+) -> dict[str, Tensor]:
     """The terms that need no other net.
 
     Args:
@@ -124,12 +126,13 @@ def closeness(moved: Moved, front: Tensor, at: Tensor, seen: Tensor, covered: Te
         at: the true flow (N,2,64,64), px.
         seen: (N,64,64), 1 where the other picture shows the place.
         covered: (N,64,64), 0 before the background; pictures are compared there at a tenth of the weight.
+        own: see :func:`sources`.
     """
     head = covered[:, None]
     count = head.sum().clamp_min(1)
     weight = head * (0.2 + 0.8 * seen[:, None])  # where a hidden point lies matters less
     flow = ((moved.flow - at).abs().clamp(max=_FAR) * weight).sum() / (2 * count)
-    unsure = -(sources(at, seen) * moved.logits.log_softmax(1)).sum(1)
+    unsure = -(sources(at, seen, own) * moved.logits.log_softmax(1)).sum(1)
     near = F.interpolate(0.9 * head + 0.1, scale_factor=2.0)
     steps = moved.flow - places(at.shape[-1], at)
     return {
@@ -141,11 +144,12 @@ def closeness(moved: Moved, front: Tensor, at: Tensor, seen: Tensor, covered: Te
     }
 
 
-def sources(at: Tensor, seen: Tensor) -> Tensor:
+def sources(at: Tensor, seen: Tensor, own: float = 4.0) -> Tensor:
     """What should be shown at each place of a front view: shares (N,3,H,W) of its pixel, the mirrored, paint.
 
     The more densely the other picture shows a place, the better; a place that it does not show counts for
-    nothing. ``at`` (N,2,H,W) px and ``seen`` (N,H,W) as in :func:`closeness`.
+    nothing. ``at`` (N,2,H,W) px and ``seen`` (N,H,W) as in :func:`closeness`; the mirrored place is as good
+    as the place itself where it is seen ``own`` times as densely.
     """
     across = F.pad(at.diff(dim=-1), (0, 1, 0, 0), mode="replicate")
     down = F.pad(at.diff(dim=-2), (0, 0, 0, 1), mode="replicate")
@@ -153,7 +157,7 @@ def sources(at: Tensor, seen: Tensor) -> Tensor:
     area = (across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]) / pitch**2
     density = F.avg_pool2d(area.clamp(0, 1), 3, 1, 1) * seen
     good = density**_SHARP
-    shares = torch.stack((_OWN * good, good.flip(-1), torch.full_like(good, _HIDDEN**_SHARP)), 1)
+    shares = torch.stack((own**_SHARP * good, good.flip(-1), torch.full_like(good, _HIDDEN**_SHARP)), 1)
     return shares / shares.sum(1, keepdim=True)
 
 

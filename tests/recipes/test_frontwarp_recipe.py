@@ -97,7 +97,9 @@ def test_sources_are_the_pixel_itself_its_mirror_image_or_paint():
     assert frontwarp.sources(at, torch.zeros(1, 8, 8))[:, 2].min() > 0.9
     squeezed = at.clone()
     squeezed[:, 0, :, 4:] = at[:, 0, :, 4:5] + (at[:, 0, :, 4:] - at[:, 0, :, 4:5]) / 4
-    assert frontwarp.sources(squeezed, torch.ones(1, 8, 8))[:, 1, :, 6:].min() > 0.9  # a quarter as dense
+    everywhere = torch.ones(1, 8, 8)
+    assert frontwarp.sources(squeezed, everywhere, own=2)[:, 1, :, 6:].min() > 0.9  # a quarter as dense
+    assert frontwarp.sources(squeezed, everywhere, own=8)[:, 0, :, 6:].min() > 0.9
 
 
 def test_what_is_missing_is_told(head, tmp_path):
