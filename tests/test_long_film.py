@@ -515,3 +515,17 @@ def test_going_on_where_the_net_sees_some_frames_only(stopped, here, capfd):
     assert done.code == ExitCode.USAGE and "--every was 5, now 4" in done.err
     assert call(capfd, *words("--every", 5, "--continue")).code == 0
     assert decoded("out.mp4") == decoded("whole.mp4")
+
+
+def test_shares_where_the_net_sees_some_frames_only(here, capfd):
+    assert call(capfd, *words("--every", 3, out="whole.mp4")).code == 0
+    for share in (3, 1, 2):
+        assert call(capfd, *words("--every", 3, "--segment", f"{share}/3")).code == 0
+    assert call(capfd, "join", "out.mp4").code == 0
+    whole, made = (
+        [frame.rgb.astype(int) for frame in read_frames(name)] for name in ("whole.mp4", "out.mp4")
+    )
+    assert len(made) == len(whole) == ALL
+    np.testing.assert_array_equal(made[0], whole[0])  # the first share begins as the whole does
+    assert max(abs(one - other).mean() for one, other in zip(made, whole, strict=True)) < 8
+    assert names(here) == ["film.mp4", "out.mp4", "whole.mp4"]
