@@ -39,8 +39,8 @@ _BATCH = 16
 class Frontalizer:
     """A generator of front views with its row.
 
-    A net with ``boxes`` (TP-GAN, FrontWarp) is told where the parts of the face are, and is shown every face with its
-    nose to the right, as it was trained; the result is turned back.
+    A net with ``boxes`` (TP-GAN, FrontWarp) is told where the parts of the face are, and is shown every face
+    with its nose to the right, as it was trained; the result is turned back.
     """
 
     def __init__(
