@@ -248,7 +248,7 @@ def test_drawn_labels_are_pictures(tmp_path):
         recognise([tmp_path], ["labels"])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.integers(0, 30), min_size=1), st.sets(st.integers(0, 30), min_size=1))
 def test_every_file_is_matched_or_told(tmp_path_factory, in_a, in_b):
     root = tmp_path_factory.mktemp("data")

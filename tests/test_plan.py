@@ -337,7 +337,7 @@ OUTPUTS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     files=st.lists(st.tuples(FOLDERS, NAMES), min_size=1, max_size=6, unique=True),
     named=st.sets(FOLDERS, max_size=2),

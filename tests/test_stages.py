@@ -42,7 +42,7 @@ def count_to(n, fail_at=None, closed=None):
 
 
 @given(st.integers(0, 40), st.integers(1, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_everything_arrives_in_order(n, items):
     out: list[int] = []
     with Relay(items=items) as relay:

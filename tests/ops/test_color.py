@@ -24,7 +24,7 @@ def test_lab_agrees_with_scikit_image():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_round_trip(seed):
     x = colors(seed)
     assert torch.allclose(lab_to_rgb(rgb_to_lab(x)), x, atol=2e-5)

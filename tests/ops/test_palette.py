@@ -16,7 +16,7 @@ def cloud(seed, spread=15.0):
     return ab + 10 * torch.randn(2, 1, 1, generator=generator)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_mean_and_covariance_are_the_palette_s(seed):
     own = cloud(seed)

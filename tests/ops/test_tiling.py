@@ -17,7 +17,7 @@ from gantool.ops.tiling import blended_tiles, feather, run_blended, run_tiled, t
     overlap=st.integers(0, 9),
     scale=st.integers(1, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nearest_enlargement_is_exact_for_any_size(height, width, tile_px, overlap, scale):
     x = torch.rand(1, 2, height, width)
     grow = nn.Upsample(scale_factor=scale)
@@ -92,7 +92,7 @@ def test_weights_sum_to_one_and_are_never_negative(length, tile_px, overlap, mul
     multiple=st.sampled_from([1, 4, 16]),
     data=st.data(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_identity_comes_back_for_any_size(height, width, tile_px, overlap, multiple, data):
     x = torch.rand(1, 2, height, width)
     fade = data.draw(st.integers(0, overlap))
