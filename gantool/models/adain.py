@@ -13,9 +13,8 @@ from itertools import pairwise
 from math import inf
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-
-from gantool.ops.doubling import conv_of_doubled
 
 _UP = 0
 _ENCODER = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))  # output channels, block by block
@@ -27,6 +26,18 @@ _MOST = 5.0  # times that the light net stretches features
 # pictures, and given another picture's spread one by one would lose its chroma (Reinhard et al. 2001).
 _OPPONENT = torch.tensor(((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0)))
 _OPPONENT /= _OPPONENT.norm(dim=1, keepdim=True)
+
+
+class _Doubled(nn.Conv2d):
+    """Nearest x2 and a 3x3 convolution with mirrored borders."""
+
+    doubles = True  # for whoever has a quicker way to the same
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__(inside, outside, 3, 1, 1, padding_mode="reflect")
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(F.interpolate(input, scale_factor=2, mode="nearest"))
 
 
 class Encoder(nn.Sequential):
@@ -80,25 +91,19 @@ class Decoder(nn.Sequential):
 
     def __init__(self, width: float = 1.0) -> None:
         layers: list[nn.Module] = []
-        inside = _scaled(_ENCODER[-1][-1], width)
+        inside, doubled = _scaled(_ENCODER[-1][-1], width), False
         for full in _DECODER:
             if full == _UP:
-                layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
+                doubled = True
                 continue
-            layers += _layer(inside, _scaled(full, width))
-            inside = _scaled(full, width)
+            outside = _scaled(full, width)
+            layers += _doubling_layer(inside, outside) if doubled else _layer(inside, outside)
+            inside, doubled = outside, False
         super().__init__(*layers, *_layer(inside, 3)[:2])
 
     def forward(self, input: Tensor) -> Tensor:
         """relu4_1 (N,512w,H,W) -> RGB (N,3,8H,8W)."""
-        layers, x = iter(self), input
-        for layer in layers:
-            if isinstance(layer, nn.Upsample):  # with the mirrored convolution behind it
-                _, convolution = next(layers), next(layers)
-                x = conv_of_doubled(x, convolution.weight, convolution.bias, "reflect")  # type: ignore
-            else:
-                x = layer(x)
-        return x
+        return super().forward(input)
 
     def joined(self, encoder: Encoder) -> AdaIN:
         """This and the encoder, which come in a file each, as one net."""
@@ -256,6 +261,11 @@ def restyled(features: Tensor, mean: Tensor, deviation: Tensor, most: float = in
 
 def _layer(inside: int, outside: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(1), nn.Conv2d(inside, outside, 3), nn.ReLU()]
+
+
+def _doubling_layer(inside: int, outside: int) -> list[nn.Module]:
+    """The convolution stands third: in the files, enlarging and mirrored borders have their own numbers."""
+    return [nn.Identity(), nn.Identity(), _Doubled(inside, outside), nn.ReLU()]
 
 
 def _scaled(channels: int, width: float) -> int:

@@ -9,10 +9,9 @@ Encoder keys are those of torchvision's ResNet18, so pretrained weights load: se
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from gantool.ops.doubling import conv_of_doubled
 
 
 def gray_first_conv(weight: Tensor) -> Tensor:
@@ -94,6 +93,20 @@ class ResNetStraight(nn.Module):
         return self.upsample(self.midlevel_resnet(gray)) * self.ab_gain + self.ab_shift
 
 
+class _Doubled(nn.Conv2d):
+    """3x3 convolution of a picture enlarged by nearest neighbours and, as further channels, a skip."""
+
+    doubles = True  # for whoever has a quicker way to the same
+
+    def __init__(self, in_ch: int, out_ch: int) -> None:
+        super().__init__(in_ch, out_ch, 3, 1, 1, bias=False)
+
+    def forward(self, input: Tensor, beside: Tensor) -> Tensor:
+        """(N,C,H,W) and (N,D,2H,2W) -> (N,out,2H,2W); C + D channels go in."""
+        low = F.interpolate(input, scale_factor=2, mode="nearest")
+        return super().forward(torch.cat((low, beside), 1))
+
+
 class ResNetUNet(nn.Module):
     """ResNet18 encoder to 1/8, a bridge to 1/32 for the scene as a whole, and a U-Net decoder.
 
@@ -133,17 +146,14 @@ class ResNetUNet(nn.Module):
 
     @staticmethod
     def _fuse(in_ch: int, out_ch: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Conv2d(in_ch, out_ch, 3, 1, 1, bias=False), nn.BatchNorm2d(out_ch), nn.ReLU(inplace=True)
-        )
+        return nn.Sequential(_Doubled(in_ch, out_ch), nn.BatchNorm2d(out_ch), nn.ReLU(inplace=True))
 
     def forward(self, gray: Tensor) -> Tensor:
         """Lightness L/100 (N,1,H,W) in [0,1], sides multiples of 32 -> ab (N,2,H,W) in Lab units."""
 
         def up(fuse: nn.Sequential, low: Tensor, skip: Tensor) -> Tensor:
-            first, *rest = fuse  # nearest x2 and the skip beside it go into the convolution
-            y = conv_of_doubled(low, first.weight, first.bias, beside=skip.to(low.dtype))  # type: ignore
-            return nn.Sequential(*rest)(y)
+            convolution, *rest = fuse
+            return nn.Sequential(*rest)(convolution(low, skip.to(low.dtype)))
 
         x = gray * 2 - 1
         half = F.relu(self.bn1(self.conv1(x)), inplace=True)

@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantool.ops.doubling import ResizeConv
-
 _SHARE = 0.2  # of a residual that is added, in both kinds of block
 _SLOPE = 0.2
 
@@ -25,6 +23,19 @@ _SECOND = {"trunk_conv": "conv_body", "upconv1": "conv_up1", "upconv2": "conv_up
 _BLOCK = re.compile(r"(?:RRDB_trunk|model\.1\.sub)\.(\d+)\.RDB(\d)\.conv(\d)(?:\.0)?\.(weight|bias)")
 _FIRST_TRUNK = re.compile(r"model\.1\.sub\.(\d+)\.(weight|bias)")
 _FIRST = re.compile(r"model\.(\d+)\.(weight|bias)")
+
+
+class _Doubled(nn.Conv2d):
+    """Nearest x2 and a 3x3 convolution: up-sampling without a checkerboard (Odena et al. 2016)."""
+
+    doubles = True  # for whoever has a quicker way to the same
+
+    def __init__(self, in_ch: int, out_ch: int, bias: bool = True) -> None:
+        super().__init__(in_ch, out_ch, 3, 1, 1, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N,C,H,W) -> (N,out,2H,2W)."""
+        return super().forward(F.interpolate(input, scale_factor=2, mode="nearest"))
 
 
 class ResidualDenseBlock(nn.Module):
@@ -99,7 +110,7 @@ class RRDBNet(nn.Module):
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
         for n in range(1, self.doublings + 1):
-            self.add_module(f"conv_up{n}", ResizeConv(num_feat, num_feat))
+            self.add_module(f"conv_up{n}", _Doubled(num_feat, num_feat))
         self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
         self.conv_last = nn.Conv2d(num_feat, num_out_ch, 3, 1, 1)
         self._start()

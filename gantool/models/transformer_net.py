@@ -17,8 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantool.ops.doubling import conv_of_doubled
-
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 # Patterns of other programs' names -> ours; the first that fits is taken.
@@ -140,8 +138,11 @@ class _Conv(nn.Module):
         self, inside: int, outside: int, side: int, stride: int = 1, *, tensorflow: bool = False
     ) -> None:
         super().__init__()
-        self.conv2d = nn.Conv2d(inside, outside, side, stride, bias=not tensorflow)
+        self.conv2d = self._made(inside, outside, side, stride, not tensorflow)
         self.tensorflow = tensorflow
+
+    def _made(self, inside: int, outside: int, side: int, stride: int, bias: bool) -> nn.Conv2d:
+        return nn.Conv2d(inside, outside, side, stride, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         side, stride = self.conv2d.kernel_size[0], self.conv2d.stride[0]
@@ -155,11 +156,28 @@ class _Conv(nn.Module):
         return self.conv2d(F.pad(x, borders))
 
 
+class _Doubled(nn.Conv2d):
+    """Nearest x2 and a 3x3 convolution with mirrored borders."""
+
+    doubles = True  # for whoever has a quicker way to the same
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__(inside, outside, 3, 1, 1, padding_mode="reflect")
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(F.interpolate(input, scale_factor=2, mode="nearest"))
+
+
 class _Enlarged(_Conv):
+    def _made(self, inside: int, outside: int, side: int, stride: int, bias: bool) -> nn.Conv2d:
+        if side == 3 and bias:
+            return _Doubled(inside, outside)
+        return super()._made(inside, outside, side, stride, bias)
+
     def forward(self, x: Tensor) -> Tensor:
-        if self.tensorflow or self.conv2d.kernel_size != (3, 3):
-            return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
-        return conv_of_doubled(x, self.conv2d.weight, self.conv2d.bias, "reflect")
+        if getattr(self.conv2d, "doubles", False):
+            return self.conv2d(x)
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
 class _Transposed(nn.Module):

@@ -9,39 +9,51 @@ sub-pixel form of Shi et al. 2016, "Is the deconvolution layer the same as a con
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PaddingMode = Literal["zeros", "reflect"]
-
 _LEAST = 32 * 32  # px of a small picture; below, the many small steps take longer than they save
 _MOST = 32 * 1024  # px of it that are taken at once, so that what they give stays in the processor's caches
 
 
-class ResizeConv(nn.Conv2d):
-    """Nearest x2 and a 3x3 convolution: up-sampling without a checkerboard (Odena et al. 2016).
+class _Quick(nn.Conv2d):
+    doubles = True
 
-    Args:
-        in_ch, out_ch: channels before and after.
-        bias: as of nn.Conv2d.
+    def forward(self, input: Tensor, beside: Tensor | None = None) -> Tensor:
+        return conv_of_doubled(input, self.weight, self.bias, self.padding_mode, beside)
+
+
+def quicken(net: nn.Module) -> None:
+    """Have each layer of a net that ``doubles`` its input do so by :func:`conv_of_doubled`; weights stay.
+
+    A layer says so by an attribute of that name that is true: a 3x3 nn.Conv2d with a padding of 1 (zeros or
+    reflect) whose ``forward(x, beside=None)`` makes x (N,C,H,W) twice as large by nearest neighbours, and
+    joins the channels of ``beside`` to it, if there are any.
     """
-
-    def __init__(self, in_ch: int, out_ch: int, bias: bool = True) -> None:
-        super().__init__(in_ch, out_ch, 3, 1, 1, bias=bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N,C,H,W) -> (N,out,2H,2W)."""
-        return conv_of_doubled(input, self.weight, self.bias)
+    for name, layer in list(net.named_modules()):
+        if name and getattr(layer, "doubles", False) and not isinstance(layer, _Quick):
+            plain = cast(nn.Conv2d, layer)
+            with torch.device("meta"):
+                quick = _Quick(
+                    plain.in_channels,
+                    plain.out_channels,
+                    3,
+                    padding=1,
+                    bias=plain.bias is not None,
+                    padding_mode=plain.padding_mode,
+                )
+            quick.weight, quick.bias = plain.weight, plain.bias
+            net.set_submodule(name, quick.train(plain.training))
 
 
 def conv_of_doubled(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    padding_mode: PaddingMode = "zeros",
+    padding_mode: str = "zeros",
     beside: Tensor | None = None,
 ) -> Tensor:
     """``conv2d(nearest x2 of x, weight, bias)``, (N,C,H,W) -> (N,O,2H,2W) of the same type.

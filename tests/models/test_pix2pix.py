@@ -8,9 +8,9 @@ from gantool.models.pix2pix import (
     OwnStatistics,
     PixelDiscriminator,
     UnetGenerator,
+    _up,
     initialise,
 )
-from gantool.ops.doubling import ResizeConv
 
 NORMS = ["batch", "instance", "none"]
 
@@ -109,7 +109,7 @@ def test_resize_up_sampling_leaves_no_checkerboard():
         y = layer(torch.ones(1, 4, 8, 8))[0, 0, 4:-4, 4:-4]
         return torch.stack([y[i::2, j::2].mean() for i in (0, 1) for j in (0, 1)]).std()
 
-    assert spread(ResizeConv(4, 1, bias=False)) < 1e-5
+    assert spread(_up("resize", 4, 1, bias=False)) < 1e-5
     assert spread(torch.nn.ConvTranspose2d(4, 1, 4, 2, 1, bias=False)) > 1e-2
 
 
