@@ -179,13 +179,12 @@ class FacePass:
             some = [face for face in seen.faces if frontalize.can_be_pasted(face)]
             if not some:
                 return rgb
-            views = step.maker.views(rgb, some, step.strength)
-            return frontalize.pasted(rgb, some, views, film=True)[0]
+            return frontalize.pasted(rgb, some, step.views(rgb, some), film=True)[0]
         if seen.faces:
-            return step.maker.views(rgb, seen.faces[:1], step.strength)[0]
+            return step.views(rgb, seen.faces[:1])[0]
         if self._result.size and self._result.dtype == rgb.dtype:
             return self._result
-        return np.zeros((step.maker.side, step.maker.side, 3), rgb.dtype)
+        return np.zeros((step.view_side, step.view_side, 3), rgb.dtype)
 
     # ---- what is told
 
@@ -263,7 +262,7 @@ def fused(
         for seen in relay.source(passing.stage, follow, lambda one: frame_bytes(one.frame)):
             passing.count(seen)
             for face in [] if seen.repeat else seen.faces:
-                (view,) = step.maker.views(seen.frame.rgb, [face], step.strength)
+                (view,) = step.views(seen.frame.rgb, [face])
                 people.setdefault(seen.number, Fusion()).add(face, view)
             if progress is not None:
                 progress.advance(1)

@@ -25,6 +25,7 @@ from gantool.media.video import Frame
 from gantool.pipelines import frontalize
 from gantool.pipelines.frontalize import Frontalizer
 
+_MUCH_LARGER = 1.5  # times the side of a view
 LEAVE_OUT = "Leave out --paste to get the front view alone"
 
 
@@ -50,6 +51,10 @@ class FaceStep:
     ``which``: of the faces found: "largest", "all", or the number of one, 1 being the largest.
     ``paste``: give the whole picture with the front views in it instead of the views.
     ``strength``: 0..1, how much of the net's answer; at 0 the aligned crop, and the net is not run.
+    ``side``: px of a front view; 0 for the net's own. With ``paste`` each has as many as the face it covers,
+    if the net can.
+
+    Raises UsageError for another ``side`` than the net can make.
     """
 
     maker: Frontalizer
@@ -58,6 +63,13 @@ class FaceStep:
     box: Box | None = None
     paste: bool = False
     strength: float = 1.0
+    side: int = 0
+
+    def __post_init__(self) -> None:
+        can = frontalize.SIDES if self.maker.any_side else (self.maker.side,)
+        if self.side and self.side not in can:
+            what = f"{self.model} makes front views of {', '.join(map(str, can))} px, not of {self.side}"
+            raise UsageError(what, remedy="Leave out --side, or enlarge what comes out with --scale")
 
     @property
     def task(self) -> str:
@@ -90,7 +102,17 @@ class FaceStep:
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of what becomes of a picture of that size."""
-        return (height, width) if self.paste else (self.maker.side, self.maker.side)
+        return (height, width) if self.paste else (self.view_side, self.view_side)
+
+    @property
+    def view_side(self) -> int:
+        """Px of a front view that stands alone."""
+        return self.side or self.maker.side
+
+    def views(self, rgb: np.ndarray, some: Sequence[Face]) -> list[np.ndarray]:
+        """Front views of faces of a picture, of the sides that are wanted; errors as of the maker."""
+        sides = [self.maker.side_for(face) if self.paste else self.view_side for face in some]
+        return self.maker.views(rgb, some, self.strength, sides)
 
     def begin(self, warn: Callable[[str], None], part: Callable[[Frame], int] | None = None) -> FacePass:
         """The step at work on one film; arguments as for :class:`gantool.passes.Pass`.
@@ -101,6 +123,16 @@ class FaceStep:
             what = "--faces all of a film needs --paste: a film of front views shows one face"
             raise UsageError(what, remedy="Choose one with --faces, or add --paste")
         return FacePass(self, warn, part)
+
+    def _larger(self, some: Sequence[Face]) -> list[str]:
+        """How to see more, where the picture shows much more of a face and no side was asked for."""
+        most = max(some, key=lambda face: face.crop_px)
+        best = self.maker.side_for(most)
+        if self.side or best <= self.view_side or most.crop_px < _MUCH_LARGER * self.view_side:
+            return []
+        what = "the face" if len(some) == 1 else "a face"
+        shown = f"the picture has {most.crop_px:.0f} px of {what} and the view {self.view_side}"
+        return [f"{shown}; --side {best} keeps them"]
 
     def faces_in(self, picture: np.ndarray) -> list[Face]:
         """All faces of a picture (H,W,3), the largest first. Raises InputError for a box outside of it."""
@@ -125,11 +157,12 @@ class FaceStep:
         rgb = opaque(picture)
         found = self.faces_in(rgb)
         some = faces.chosen(found, self.which)
-        views = self.maker.views(rgb, some, self.strength)
+        views = self.views(rgb, some)
         records, said = [face.record() for face in some], _said(some, picture)
         if self.which == "largest" and len(found) > 1:
             said.append(f"{len(found)} faces were found, this is the largest; --faces all takes every one")
         if not self.paste:
+            said += self._larger(some)
             plain = replace(picture, alpha=None, notes=())
             return Found([replace(plain, rgb=view) for view in views], records, said)
         whole, count = frontalize.pasted(picture.rgb, some, views)
@@ -151,6 +184,7 @@ def build(
     faces: str | int = "largest",
     paste: bool = False,
     detect: bool = True,
+    side: int = 0,
 ) -> FaceStep:
     """The step with a net, as :class:`Frontalizer` takes it, and the detector of the catalog.
 
@@ -158,13 +192,17 @@ def build(
         faces: of the faces found: "largest", "all", or the number of one, 1 being the largest.
         paste: give the whole picture with the front views in it instead of the views.
         detect: False goes without the detector: every picture is nothing but an aligned face.
+        side: px of a front view: 128, 256, 512 or 1024 if the net moves pixels, as the built-in does; 0 for
+            the net's own.
 
     Raises:
-        UsageError: ``faces`` is something else.
+        UsageError: ``faces`` is something else, or the net makes no views of that ``side``.
         WeightsError: the detector is not here and cannot be fetched.
     """
     maker = Frontalizer(net, row, device=device, dtype=dtype)
-    return FaceStep(maker, _detector() if detect else None, which=which_of(str(faces)), paste=paste)
+    return FaceStep(
+        maker, _detector() if detect else None, which=which_of(str(faces)), paste=paste, side=side
+    )
 
 
 def _detector() -> faces.Detector:

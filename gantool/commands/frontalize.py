@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -75,6 +75,15 @@ def command(
             help="Put faces that are turned by less than 30 degrees back, and give the whole picture.",
         ),
     ] = False,
+    side: Annotated[
+        Literal["128", "256", "512", "1024"] | None,
+        option(
+            "Quality",
+            "--side",
+            metavar="128|256|512|1024",
+            help="Px of a front view, made of the picture's own pixels; for the built-in net. [128]",
+        ),
+    ] = None,
     scale: Annotated[
         float | None,
         option(
@@ -83,7 +92,7 @@ def command(
             metavar="X",
             min=0.1,
             max=32.0,
-            help="Enlarge what comes out, as `gantool upscale` does. [128 px as they are]",
+            help="Enlarge what comes out, as `gantool upscale` does.",
         ),
     ] = None,
     quality: Quality,
@@ -96,7 +105,7 @@ def command(
     marks: Marks,
     output: Output,
 ) -> Request:
-    """Show a turned face from the front: an aligned crop of 128 px for each face, or a film of one.
+    """Show a turned face from the front: an aligned crop for each face, or a film of one.
 
     What a net shows of a face's hidden side is invented detail, not evidence of how somebody looks, and no
     means to identify anybody. Use pictures of people who agreed to it.
@@ -106,7 +115,7 @@ def command(
     """
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
-    _check(files, faces=faces, face_box=face_box, aligned=aligned, paste=paste, fuse=fuse)
+    _check(files, faces=faces, face_box=face_box, aligned=aligned, paste=paste, fuse=fuse, side=side)
     detects = face_box is None and not aligned
 
     def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
@@ -121,6 +130,7 @@ def command(
             box=None if face_box is None else box_of(face_box),
             paste=paste,
             strength=quality.strength,
+            side=int(side or 0),
         )
 
     request = Request(
@@ -143,7 +153,16 @@ def command(
     return dataclasses.replace(request, steps=(request, _enlarging(request, scale)))
 
 
-def _check(files: Files, *, faces: str, face_box: str | None, aligned: bool, paste: bool, fuse: bool) -> None:
+def _check(
+    files: Files,
+    *,
+    faces: str,
+    face_box: str | None,
+    aligned: bool,
+    paste: bool,
+    fuse: bool,
+    side: str | None,
+) -> None:
     """Refuse what contradicts itself. Raises UsageError."""
     either = "Give one or the other"
     if face_box is not None and aligned:
@@ -153,6 +172,9 @@ def _check(files: Files, *, faces: str, face_box: str | None, aligned: bool, pas
         raise UsageError(f"--faces contradicts {given}, which is one face", remedy=either)
     if paste and fuse:
         raise UsageError("--fuse contradicts --paste", remedy=either)
+    if paste and side:
+        what = "--side contradicts --paste, where a view has the px of the face that it covers"
+        raise UsageError(what, remedy=either)
     if files.compare != "off" and not paste:
         what = "--compare shows the same picture before and after, and a crop is another one"
         raise UsageError(what, remedy="Add --paste, or leave it out")

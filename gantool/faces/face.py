@@ -75,6 +75,11 @@ class Face:
         """Of the box, px^2."""
         return self.box[2] * self.box[3]
 
+    @property
+    def crop_px(self) -> float:
+        """Px of the picture that a side of the crop spans."""
+        return alignment.SIDE / float(np.hypot(*self.to_crop[0, :2]))
+
     def record(self) -> dict[str, Any]:
         """For ``--json``: box and landmarks in px, yaw in degrees, score; null for what is not known."""
         points = None if self.points is None else np.round(self.points, 1).tolist()

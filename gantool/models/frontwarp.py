@@ -26,9 +26,9 @@ _WIDTHS = (16, 32, 64, 96, 128)
 class Moved(NamedTuple):
     """All that the net says.
 
-    ``picture`` (N,3,128,128) in [-1,1]; ``flow`` (N,2,64,64): x and y, px of the input, of where every second
-    pixel of the front view lies; ``logits`` (N,3,64,64) of what is shown there: the pixel of that place, that
-    of the mirrored place, or paint; ``paint`` (N,3,64,64) in [-1,1].
+    ``picture`` (N,3,S,S) in [-1,1]; ``flow`` (N,2,64,64): x and y of where every second pixel of the front
+    view lies, px of the face at 128 px; ``logits`` (N,3,64,64) of what is shown there: the pixel of that
+    place, that of the mirrored place, or paint; ``paint`` (N,3,64,64) in [-1,1].
     """
 
     picture: Tensor
@@ -55,6 +55,8 @@ class FrontWarp(nn.Module):
         width: channels, as a share of the usual 16 to 128.
     """
 
+    any_side = True  # takes larger faces as well
+
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
         self.boxes = BOXES
@@ -73,7 +75,10 @@ class FrontWarp(nn.Module):
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, corners: Tensor | None = None, everything: bool = False) -> Tensor | Moved:
-        """Aligned faces (N,3,128,128) in [-1,1], nose to the right -> the same faces from the front.
+        """Aligned faces (N,3,S,S) in [-1,1], nose to the right -> the same faces from the front.
+
+        S is 128 or a multiple of it: the net sees 128 px, and the pixels that are moved are those of the
+        large picture.
 
         Args:
             corners: (N,4,2), x and y of where the boxes of eyes, nose and mouth begin; None for those of a
@@ -83,7 +88,7 @@ class FrontWarp(nn.Module):
         usual = torch.tensor([box[:2] for box in self.boxes], device=x.device)
         off = torch.zeros_like(usual)[None] if corners is None else corners - usual
         code = (off.to(x.dtype) / 32).flatten(1).expand(len(x), -1)
-        beside, y = [], x
+        beside, y = [], x if x.shape[-1] == SIDE else F.interpolate(x, (SIDE, SIDE), mode="area")
         for stage in self.down:
             y = stage(y)
             beside.append(y)
@@ -102,22 +107,24 @@ class FrontWarp(nn.Module):
 
 
 def sampled(x: Tensor, flow: Tensor) -> Tensor:
-    """Pictures (N,C,128,128) at places (N,2,H,W), px; beyond the border, what is at the border."""
-    grid = (flow.movedim(1, -1) + 0.5) * (2 / SIDE) - 1
+    """Square pictures (N,C,S,S) at places (N,2,H,W), px; beyond the border, what is at the border."""
+    grid = (flow.movedim(1, -1) + 0.5) * (2 / x.shape[-1]) - 1
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _composed(x: Tensor, flow: Tensor, logits: Tensor, paint: Tensor) -> Tensor:
-    own, other, painted = _twice(logits).softmax(1).split(1, 1)
-    moved = sampled(x, places(SIDE, x) + _twice(flow - places(SIDE // 2, x)))
-    return own * moved + other * moved.flip(-1) + painted * _twice(paint)
+    side = x.shape[-1]
+
+    def enlarged(y: Tensor) -> Tensor:
+        return F.interpolate(y, (side, side), mode="bilinear", align_corners=False)
+
+    own, other, painted = enlarged(logits).softmax(1).split(1, 1)
+    away = enlarged(flow - places(SIDE // 2, x)) * (side / SIDE)  # px of the large picture
+    moved = sampled(x, places(side, x, side) + away)
+    return own * moved + other * moved.flip(-1) + painted * enlarged(paint)
 
 
-def places(side: int, like: Tensor) -> Tensor:
-    """Where each pixel of a picture of ``side`` px lies in one of 128 px, (1,2,side,side)."""
-    line = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) * (SIDE / side) - 0.5
+def places(side: int, like: Tensor, of: int = SIDE) -> Tensor:
+    """Where each pixel of a picture of ``side`` px lies in one of ``of`` px, (1,2,side,side)."""
+    line = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) * (of / side) - 0.5
     return torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]
-
-
-def _twice(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

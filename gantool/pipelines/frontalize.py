@@ -7,6 +7,7 @@ no :class:`Pipeline`. What a net shows of the hidden half of a face is invented.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ DOUBTS = {
     "outside": "a part of the face's crop lies beyond the picture's border",
     "profile": "the face is seen nearly in profile; half of the front view is invented",
 }
+SIDES = (128, 256, 512, 1024)
+"""Px that a front view can have, if the net moves the pixels that it is given."""
 _BATCH = 16
 
 
@@ -57,6 +60,7 @@ class Frontalizer:
         """
         self.net, self.row, self.device, self.dtype = net, row, device, dtype
         self.side = int(getattr(net, "side", alignment.SIDE))
+        self.any_side = bool(getattr(net, "any_side", False))
         self.landmarks = int(row.args.get("landmarks", 5)) if hasattr(net, "boxes") else 0
         self._batch = _BATCH
         self._exact: Callable[[], Frontalizer] | None = None
@@ -73,7 +77,13 @@ class Frontalizer:
         """
         self._exact, self._precision, self._warn = exact, precision, warn
 
-    def views(self, picture: np.ndarray, found: Sequence[Face], strength: float = 1.0) -> list[np.ndarray]:
+    def views(
+        self,
+        picture: np.ndarray,
+        found: Sequence[Face],
+        strength: float = 1.0,
+        sides: Sequence[int] | None = None,
+    ) -> list[np.ndarray]:
         """The front view of each face, (side,side,3) of the picture's own kind; grey where the face is grey.
 
         The same faces give the same views: nothing is drawn at random.
@@ -81,18 +91,24 @@ class Frontalizer:
         Args:
             picture: RGB (H,W,3), uint8 or uint16.
             strength: 0..1, how much of the view; at 0 the aligned crops, and the net is not run.
+            sides: px of the view of each face, of :data:`SIDES` if the net takes any side; None for the net's
+                own.
 
         Raises:
             DeviceError: not even one face fits in memory, or the net's values are not numbers.
             WeightsError: the net gives something other than pictures of its side.
         """
+        sides = [self.side] * len(found) if sides is None else sides
         if strength == 0:
-            return [faces.crop(picture, face, self.side) for face in found]
+            return [faces.crop(picture, *pair) for pair in zip(found, sides, strict=True)]
         top = float(np.iinfo(picture.dtype).max)
         made: list[np.ndarray] = []
         while len(made) < len(found):
-            some = found[len(made) : len(made) + self._batch]
-            crops = np.stack([faces.crop(picture, face, self.side) for face in some])
+            first, side = len(made), sides[len(made)]
+            most = max(1, self._batch * self.side**2 // side**2)
+            alike = takewhile(side.__eq__, sides[first : first + most])
+            some = found[first : first + len(list(alike))]
+            crops = np.stack([faces.crop(picture, face, side) for face in some])
             x = torch.from_numpy(crops.astype(np.float32) / np.float32(top)).movedim(-1, 1).to(self.device)
             try:
                 y = torch.lerp(x, self._front(x, some), strength)
@@ -107,6 +123,12 @@ class Frontalizer:
             shown = (y.movedim(1, -1).cpu().numpy() * top).round().astype(picture.dtype)
             made.extend(shown)
         return made
+
+    def side_for(self, face: Face) -> int:
+        """Px of a view that loses none of the picture's pixels, as far as the net can."""
+        if not self.any_side:
+            return self.side
+        return next((side for side in SIDES if side >= face.crop_px), SIDES[-1])
 
     def _front(self, x: Tensor, some: Sequence[Face]) -> Tensor:
         """(N,3,side,side) in [0,1] -> front views in [0,1], in float32 where half precision spoils them."""
@@ -199,7 +221,7 @@ class Fusion:
     """One front view of a person from many: a mean in which the more frontal and larger faces count more.
 
     After DR-GAN (Tran et al. 2017, 1705.11136), which weighs several pictures by a learned confidence; here
-    it is cos(yaw) squared, times the detector's score, times the width of the face up to that of the net.
+    it is cos(yaw) squared, times the detector's score, times the width of the face up to that of the view.
     ``count``: views so far; ``weight``: their weights' sum.
     """
 
@@ -211,7 +233,7 @@ class Fusion:
     def add(self, face: Face, view: np.ndarray) -> None:
         """A view (side,side,3), uint8 or uint16, always of one kind."""
         turned = np.cos(np.radians(min(abs(face.yaw or 0.0), 85.0))) ** 2
-        weight = float(turned * face.score * min(face.box[2] / alignment.SIDE, 1.0))
+        weight = float(turned * face.score * min(face.box[2] / len(view), 1.0))
         if self._sum is None:
             self._sum = np.zeros(view.shape, np.float64)
             self._kind = view.dtype

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cli_kit import call, names
 from face_kit import blob, find_blobs, frontalizer
 from moving_pictures import scene
 from PIL import Image
 
-from gantool import faces
+from gantool import faces, loading
 from gantool.catalog import Catalog, Checkpoint, load_catalog
 from gantool.errors import ExitCode
 from gantool.media.video import probe, read_frames, write_clip
+from gantool.models.frontwarp import FrontWarp
 
 LOSSLESS = ("--codec", "ffv1", "--pix-fmt", "bgr0")
 
@@ -203,6 +205,46 @@ def test_larger_by_the_upscaler(here, net, capfd):
     assert all(Image.open(name).size == (32, 32) for name in record["outputs"])
 
 
+@pytest.fixture
+def moving(here):
+    """A net that moves pixels, as the built-in does: here every pixel to where it is."""
+    net = FrontWarp(0.25)
+    torch.nn.init.constant_(net.last.bias[2], 60.0)
+    row = Checkpoint("mover", "frontalize", args={"width": 0.25}, arch="frontwarp.FrontWarp", signed=True)
+    loading.save_model("mover.safetensors", net, row)
+    return "mover.safetensors"
+
+
+def test_as_many_pixels_as_are_wanted(here, moving, net, capfd):
+    photo("a.png", (250, 250, 400), height=500, width=500)
+    done = call(capfd, "frontalize", "a.png", "--model", moving, "--json")
+    (record,) = done.records
+    assert record["width"] == 128
+    (said,) = record["warnings"]
+    assert re.fullmatch(r"the picture has 4\d\d px of the face and the view 128; --side 512 keeps them", said)
+    words = ("--model", moving, "--side", 512, "--overwrite", "--json")
+    (record,) = call(capfd, "frontalize", "a.png", *words).records
+    assert (record["width"], record["height"], record["warnings"]) == (512, 512, [])
+    picture = pixels("a.png")
+    crop = faces.crop(picture, find_blobs(picture)[0], 512)
+    assert np.abs(pixels("a.frontalize.png").astype(int) - crop).max() <= 1
+    call(capfd, "frontalize", "a.png", "--model", moving, "--paste", "-o", "b.png")
+    close = np.abs(pixels("b.png").astype(int) - picture)
+    assert close.max() <= 6 and close.mean() < 0.3
+    done = call(capfd, "frontalize", "a.png", "--model", net, "--side", 256, "--overwrite")
+    assert done.code == ExitCode.USAGE
+    assert "tiny-front makes front views of 16 px, not of 256. Leave out --side" in error(done)
+
+
+def test_a_film_of_a_large_face(here, moving, capfd):
+    film("f.mp4", [(80, 60), None, (82, 60)])
+    done = call(capfd, "frontalize", "f.mp4", "--model", moving, "--side", 256, "-q")
+    info = probe(Path("f.frontalize.mp4"))
+    assert done.code == 0 and (info.width, info.height, info.frames_hint) == (256, 256, 3)
+    done = call(capfd, "frontalize", "f.mp4", "--model", moving, "--side", 256, "--fuse", "-o", "f.png", "-q")
+    assert done.code == 0 and Image.open("f.png").size == (256, 256)
+
+
 def test_back_into_the_picture(here, net, capfd):
     photo("a.png", (150, 120, 90, 10))
     done = call(capfd, "frontalize", "a.png", "--model", net, "--paste", "--json", "--compare", "side")
@@ -262,6 +304,8 @@ def test_without_a_detector_the_error_says_what_works(here, net, capfd, monkeypa
         (["--face-box", "1,2,30"], "--face-box does not understand"),
         (["--faces", "both"], "--faces does not know 'both'"),
         (["--paste", "--fuse"], "--fuse contradicts --paste"),
+        (["--paste", "--side", "256"], "--side contradicts --paste"),
+        (["--side", "200"], "--side"),
         (["--compare", "side"], "Add --paste"),
         (["--preview"], "--preview"),
         (["--temporal", "off"], "--temporal"),

@@ -49,6 +49,32 @@ def test_places_are_pixel_centres():
     torch.testing.assert_close(sampled(x, places(128, x)), x, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("times", [2, 8])
+def test_a_larger_face_is_moved_by_its_own_pixels(net, times):
+    side = 128 * times
+    x = torch.rand(1, 3, side, side) * 2 - 1
+    torch.testing.assert_close(told(net, x, (0.0, 0.0), 0), x, atol=1e-4, rtol=0)
+    moved, away = told(net, x, (5.0, -3.0), 0), (3 * times, 5 * times)
+    kept = moved[..., away[0] :, : -away[1]]
+    torch.testing.assert_close(kept, x[..., : -away[0], away[1] :], atol=1e-3, rtol=0)
+    mirrored = told(net, x, (5.0, -3.0), 1)
+    torch.testing.assert_close(mirrored, moved.flip(-1), atol=1e-5, rtol=0)
+
+
+def test_a_larger_face_is_seen_as_the_small_one():
+    torch.manual_seed(2)
+    net = FrontWarp(0.25).eval()
+    torch.nn.init.normal_(net.last.weight, 0, 0.1)
+    small = torch.rand(2, 3, 128, 128) * 2 - 1
+    with torch.no_grad():
+        one = net(small, everything=True)
+        large = net(small.repeat_interleave(4, -1).repeat_interleave(4, -2), everything=True)
+    assert isinstance(one, Moved) and isinstance(large, Moved)
+    assert large.picture.shape == (2, 3, 512, 512)
+    for ours, same in zip(one[1:], large[1:], strict=True):
+        torch.testing.assert_close(ours, same, atol=1e-4, rtol=0)
+
+
 def test_every_weight_learns_and_the_corners_are_looked_at():
     torch.manual_seed(1)
     net, x = FrontWarp(0.25), torch.rand(2, 3, 128, 128) * 2 - 1

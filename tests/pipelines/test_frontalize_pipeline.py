@@ -183,6 +183,39 @@ def test_a_net_that_makes_something_else():
         of(Half()).views(picture(), [face()])
 
 
+class Anyhow(torch.nn.Module):
+    """Notes the sides that it is shown, and gives the picture back."""
+
+    any_side = True
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(tuple(x.shape))
+        return x
+
+
+def test_views_of_several_sides():
+    net, shown = Anyhow(), picture()
+    some = [face(size=size) for size in (0.9, 0.6, 1.8, 3.6, 20.0)]
+    maker = of(net)
+    sides = [maker.side_for(one) for one in some]
+    assert sides == [128, 128, 256, 512, 1024]
+    views = maker.views(shown, some, sides=sides)
+    assert [view.shape for view in views] == [(side, side, 3) for side in sides]
+    for view, one, side in zip(views, some, sides, strict=True):
+        assert np.abs(view.astype(int) - faces.crop(shown, one, side)).max() <= 1
+    assert net.seen == [(2, 3, 128, 128), (1, 3, 256, 256), (1, 3, 512, 512), (1, 3, 1024, 1024)]
+    assert [len(view) for view in maker.views(shown, some[:2], 0.0, [256, 128])] == [256, 128]
+    net.seen.clear()
+    maker.views(shown, [face()] * 9, sides=[256] * 9)  # no more pixels at once than of small ones
+    assert [shape[0] for shape in net.seen] == [4, 4, 1]
+    fixed = of(Seen())
+    assert fixed.side_for(face(size=4.0)) == 128 and fixed.views(shown, [face(size=4.0)])[0].shape[0] == 128
+
+
 # ---- back into the picture, and what is said
 
 
