@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gantool import training
 from gantool.facepairs import HELD_YAWS
 from gantool.identity import Identity
+
+_AT_ONCE = 8  # pictures, so that memory is enough on a GPU that trains
 
 
 @torch.no_grad()
@@ -33,29 +35,39 @@ def scores(
     if not held:
         return {}
     side, front, corners = (torch.stack([torch.from_numpy(item[i]) for item in held]) for i in range(3))
-    made, cosines = [], []
-    for x, truth, corner in zip(side.split(8), front.split(8), corners.split(8), strict=True):
-        x, truth = x.to(fabric.device), truth.to(fabric.device)
+    made = []
+    for x, corner in zip(side.split(_AT_ONCE), corners.split(_AT_ONCE), strict=True):
         with fabric.autocast():
-            ours = net(x, corner.to(fabric.device)).float()
-        made.append(ours.cpu())
-        if judge is not None:
-            cosines.append(torch.stack([judge.cosine(ours, truth), judge.cosine(x, truth)]).cpu())
+            made.append(net(x.to(fabric.device), corner.to(fabric.device)).float().cpu())
+    found = figures(side, torch.cat(made), front, judge, fabric.device)
     x, ours, truth = ((part + 1) / 2 for part in (side, torch.cat(made), front))
     wide = min(len(HELD_YAWS), len(held))
     trios = [[training.to_image(part[i]) for part in (x, ours, truth)] for i in range(len(held))]
     rows = [list(itertools.chain(*trios[i : i + wide])) for i in range(0, len(held) - wide + 1, wide)]
     training.save_grid(path, rows[:6])
     health.samples(done, *(np.stack([trio[i] for trio in trios[:6]]) for i in range(3)))
-    error = (ours - truth).abs().mean((1, 2, 3))
-    found = {
-        "psnr": float(-10 * (ours - truth).square().mean((1, 2, 3)).clamp_min(1e-10).log10().mean()),
-        "held_l1": float(error.mean()),
-        "held_l1_input": float((x - truth).abs().mean()),
-    }
     steep = torch.tensor([float(item[3]) >= 60 for item in held])
     if steep.any():
-        found["held_l1_60"] = float(error[steep].mean())
-    if cosines:
-        found["identity_held"], found["identity_input"] = torch.cat(cosines, 1).mean(1).tolist()
+        found["held_l1_60"] = float((ours - truth)[steep].abs().mean())
+    return found
+
+
+@torch.no_grad()
+def figures(
+    side: Tensor, ours: Tensor, front: Tensor, judge: Identity | None, device: torch.device
+) -> dict[str, float]:
+    """How near pictures are to the fronts: PSNR in dB, mean L1 in [0,1], cosine of identity by ``judge``.
+
+    All (N,3,H,W) in [-1,1]. L1 and cosine are given of the sides as well, as ``_input``.
+    """
+    found = {
+        "psnr": float(-10 * ((ours - front) / 2).square().mean((1, 2, 3)).clamp_min(1e-10).log10().mean()),
+        "held_l1": float((ours - front).abs().mean() / 2),
+        "held_l1_input": float((side - front).abs().mean() / 2),
+    }
+    if judge is not None:
+        for name, pictures in (("identity_held", ours), ("identity_input", side)):
+            parts = zip(pictures.split(_AT_ONCE), front.split(_AT_ONCE), strict=True)
+            cosines = [judge.cosine(part.to(device), truth.to(device)) for part, truth in parts]
+            found[name] = float(torch.cat(cosines).mean())
     return found

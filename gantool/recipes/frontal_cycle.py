@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantool import data, people, percept, training, turning
+from gantool import data, frontscores, people, percept, training, turning
 from gantool.errors import UsageError
 from gantool.identity import Identity
 from gantool.loading import save_model
@@ -250,16 +250,7 @@ def _sample(
     pairs_of = [list(itertools.chain(*rows[i : i + 2])) for i in range(0, len(rows) - 1, 2)] or rows
     training.save_grid(path, pairs_of[:8])
     health.samples(done, *(np.stack([row[i] for row in rows[:6]]) for i in range(3)))
-    x, y, truth = shown_[:3]
-    scores = {
-        "psnr": float(-10 * (y - truth).square().mean((1, 2, 3)).clamp_min(1e-10).log10().mean()),
-        "held_l1": float((y - truth).abs().mean()),
-        "held_l1_input": float((x - truth).abs().mean()),
-    }
-    if judge is not None:
-        scores["identity_held"] = float(judge.cosine(ours, front).mean())
-        scores["identity_input"] = float(judge.cosine(side, front).mean())
-    return scores
+    return frontscores.figures(side, ours, front, judge, fabric.device)
 
 
 def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tensor]) -> None:
