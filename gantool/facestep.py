@@ -25,6 +25,7 @@ from gantool.media.video import Frame
 from gantool.pipelines import frontalize
 from gantool.pipelines.frontalize import Frontalizer
 
+_TURNS = ("a quarter turn to the left", "half a turn", "a quarter turn to the right")
 _MUCH_LARGER = 1.5  # times the side of a view
 LEAVE_OUT = "Leave out --paste to get the front view alone"
 
@@ -135,9 +136,7 @@ class FaceStep:
         return [f"{shown}; --side {best} keeps them"]
 
     def faces_in(self, picture: np.ndarray) -> list[Face]:
-        """All faces of a picture (H,W,3), the largest first. Raises InputError for a box outside of it."""
-        if self.find is not None:
-            return list(self.find(picture))
+        """The face of a picture (H,W,3) whose place is told. Raises InputError for a box outside of it."""
         height, width = picture.shape[:2]
         if self.box is None:
             return [Face.of_aligned(height, width)]
@@ -155,10 +154,12 @@ class FaceStep:
             DeviceError: memory is short, or the net's values are not numbers.
         """
         rgb = opaque(picture)
-        found = self.faces_in(rgb)
+        found, turns = (self.faces_in(rgb), 0) if self.find is None else faces.any_way_up(self.find, rgb)
         some = faces.chosen(found, self.which)
         views = self.views(rgb, some)
         records, said = [face.record() for face in some], _said(some, picture)
+        if turns:
+            said.append(f"faces stand upright after {_TURNS[turns - 1]}; that is how they are shown")
         if self.which == "largest" and len(found) > 1:
             said.append(f"{len(found)} faces were found, this is the largest; --faces all takes every one")
         if not self.paste:

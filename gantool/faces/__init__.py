@@ -22,3 +22,4 @@ from gantool.faces.face import without_inner as without_inner
 from gantool.faces.face import yaw_of as yaw_of
 from gantool.faces.tracking import Followed as Followed
 from gantool.faces.tracking import Follower as Follower
+from gantool.faces.turns import any_way_up as any_way_up

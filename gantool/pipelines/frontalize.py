@@ -202,8 +202,8 @@ def can_be_pasted(face: Face) -> bool:
 def doubts(face: Face, height: int, width: int) -> dict[str, str]:
     """What is wrong with a face in a picture of that size, by the kinds of :data:`DOUBTS`, in a sentence."""
     said = {}
-    if face.box[2] < _SMALL_PX:
-        said["small"] = f"the face is only {face.box[2]:.0f} px wide; little of the person can be kept"
+    if (wide := min(face.box[2:])) < _SMALL_PX:  # of one that lies on its side, the height
+        said["small"] = f"the face is only {wide:.0f} px wide; little of the person can be kept"
     outside = 1 - face.share_inside(height, width)
     if outside > _MOST_OUTSIDE:
         said["outside"] = f"{outside:.0%} of the face's crop lies beyond the picture's border"

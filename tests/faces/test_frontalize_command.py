@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -243,6 +244,27 @@ def test_a_film_of_a_large_face(here, moving, capfd):
     assert done.code == 0 and (info.width, info.height, info.frames_hint) == (256, 256, 3)
     done = call(capfd, "frontalize", "f.mp4", "--model", moving, "--side", 256, "--fuse", "-o", "f.png", "-q")
     assert done.code == 0 and Image.open("f.png").size == (256, 256)
+
+
+def test_a_picture_that_lies_on_its_side(here, net, capfd, monkeypatch):
+    photo("a.png", (150, 120, 80))
+    upright = pixels("a.png")
+    Image.fromarray(np.rot90(upright, 3)).save("b.png")
+
+    def find(picture):  # surer the right way up
+        score = 0.95 if picture.shape == upright.shape and (picture == upright).all() else 0.7
+        return [dataclasses.replace(face, score=score) for face in find_blobs(picture)]
+
+    monkeypatch.setattr(faces, "load", lambda: find)
+    done = call(capfd, "frontalize", "a.png", "b.png", "--model", net, "--json", "-o", "out/")
+    straight, lying = done.records
+    assert straight["warnings"] == []
+    assert lying["warnings"] == [
+        "faces stand upright after a quarter turn to the left; that is how they are shown"
+    ]
+    assert (pixels("out/a.frontalize.png") == pixels("out/b.frontalize.png")).all()
+    x, y, wide, tall = straight["faces"][0]["box"]
+    assert lying["faces"][0]["box"] == pytest.approx([239 - y - tall, x, tall, wide], abs=1.1)
 
 
 def test_back_into_the_picture(here, net, capfd):
