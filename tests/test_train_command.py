@@ -12,6 +12,7 @@ import torch
 import typer
 from cli_kit import call, start
 
+from gantool import devices
 from gantool.commands import one_voice
 from gantool.commands import train as command
 from gantool.commands.config_file import read_config
@@ -199,6 +200,39 @@ def test_a_run_knows_its_task_and_data(photos, tmp_path, capfd):
         "--precision=fp32",
     )
     assert warned.code == 0 and "not those that this run began with" in warned.err
+
+
+def test_a_run_goes_on_as_it_was_trained(photos, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(devices, "_fast_bf16", lambda device: False)  # auto is fp32
+    run, here = tmp_path / "run", ["--device", "cpu", "--threads", "1"]
+    words = ["train", "--task", "upscale", photos, "-o", run, "--steps", "3", "--stop-after", "1", *SMALL]
+    manner = ["--precision", "bf16", "--accumulate", "2", "--sample-every", "2"]
+    assert call(capfd, *words, *manner, *here).code == 0
+    config = json.loads((run / "config.json").read_text())
+    assert (config["precision"], config["accumulate"], config["sample_every"]) == ("bf16", 2, 2)
+    done = call(capfd, "train", "--resume", run, *here)
+    assert done.code == 0 and "goes on with" not in done.err
+    assert {path.stem for path in (run / "samples").iterdir()} == {"0000001", "0000002", "0000003"}
+    refused = call(capfd, "train", "--resume", run, "--steps", "4", "--accumulate", "3", *here)
+    assert refused.code == 2 and json.loads((run / "config.json").read_text()) == config
+    change = ["--steps", "4", "--precision", "auto", "--accumulate", "1"]
+    done = call(capfd, "train", "--resume", run, *change, *here)
+    assert done.code == 0 and "goes on with --precision fp32; up to now it had bf16" in done.err
+    assert "goes on with --accumulate 1; up to now it had 2" in done.err
+    changed = config | {"steps": 4, "precision": "fp32", "accumulate": 1}
+    assert json.loads((run / "config.json").read_text()) == changed
+
+
+def test_a_run_of_earlier_days_goes_on_and_learns_its_manner(photos, tmp_path, capfd):
+    run = tmp_path / "run"
+    words = ["train", "--task", "upscale", photos, "-o", run, "--steps", "2", "--stop-after", "1"]
+    assert call(capfd, *words, *SMALL, *PLAIN).code == 0
+    config = json.loads((run / "config.json").read_text())
+    old = {key: value for key, value in config.items() if key not in ("precision", "accumulate")}
+    (run / "config.json").write_text(json.dumps(old))
+    done = call(capfd, "train", "--resume", run, "--device=cpu", "--precision=fp32", "--threads=1")
+    assert done.code == 0 and "goes on with" not in done.err
+    assert json.loads((run / "config.json").read_text()) == config
 
 
 def test_the_command_line_stands_before_the_config_file(photos, tmp_path, capfd):

@@ -241,6 +241,13 @@ def test_a_damaged_state_is_one_sentence(tmp_path):
         training.load_last(run, {"net": nn.Linear(2, 2)})
 
 
+def test_a_state_without_a_loss_scale_goes_on_in_fp16(tmp_path):
+    run, _ = training.open_run(request(tmp_path, steps=10), Config, lambda c: 99)
+    net, scaler = nn.Linear(2, 2), Part()
+    training.save_last(run, 7, {"net": net})
+    assert training.load_last(run, {"net": net, "scaler": scaler}) == 7
+
+
 def test_every_step_draws_its_own_random_numbers():
     def draw(*key):
         training.seed_step(*key)

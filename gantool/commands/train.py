@@ -46,6 +46,8 @@ EXAMPLES = examples(
     "gantool train --task upscale --list",
 )
 
+_AS_BEFORE = ("task", "seed", "precision", "accumulate", "sample_every")  # with --resume, unless given
+
 _training = functools.partial(option, "Training")
 
 
@@ -135,14 +137,15 @@ def command(
     first = all(os.environ.get(rank, "0") == "0" for rank in ("RANK", "LOCAL_RANK", "NODE_RANK"))
     progress_mode = output.progress if first else "none"
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=progress_mode, json=output.json)
-    file = read_config(config) if config is not None else {}
+    file, past = read_config(config) if config is not None else {}, _past(resume)
+    known = {name: past[name] for name in _AS_BEFORE if name in past} | file
 
     def chosen(name: str, value: Any) -> Any:
-        """The command line before the config file, the config file before the default."""
+        """Of the command line, else the config file, else the run that goes on, else the default."""
         source = ctx.get_parameter_source({"output": "out"}.get(name, name))
-        return file[name] if name in file and (source is None or source.name == "DEFAULT") else value
+        return known[name] if name in known and (source is None or source.name == "DEFAULT") else value
 
-    task = chosen("task", task) or _task_of(resume)
+    task = chosen("task", task)
     _check_task(task)
     if show:
         _list(task, console)
@@ -150,7 +153,7 @@ def command(
     run = resume or (Path(chosen("output", out)) if chosen("output", out) else None)
     if resume is not None and out is not None:
         raise UsageError("--resume and -o contradict each other", remedy="--resume writes into its own run")
-    folders = _folders(data or [Path(p) for p in file.get("data", ())], resume)
+    folders = _folders(data or [Path(p) for p in file.get("data") or past.get("data", ())])
     values = file.get("set", {}) | _settings(settings or [])
     if check:
         check_data(task, folders, values, run, console)
@@ -217,21 +220,17 @@ def _train(request: Any) -> Path:
     )
 
 
-def _task_of(resume: Path | None) -> str:
-    """The task of a run that goes on; empty if that cannot be told."""
+def _past(resume: Path | None) -> dict[str, Any]:
+    """What a run that goes on was started with; nothing of a new one."""
     if resume is None:
-        return ""
+        return {}
     from gantool.training import saved_config
 
-    return str(saved_config(resume)["task"])
+    return saved_config(resume)
 
 
-def _folders(given: list[Path], resume: Path | None) -> tuple[Path, ...]:
-    """The training folders: those given, or those a run was started with."""
-    if not given and resume is not None:
-        from gantool.training import saved_config
-
-        given = [Path(path) for path in saved_config(resume).get("data", ())]
+def _folders(given: list[Path]) -> tuple[Path, ...]:
+    """The training folders, all of which are there."""
     if not given:
         raise UsageError("no training pictures", remedy="Name one or more folders of photos")
     for folder in given:

@@ -23,8 +23,8 @@ STRATEGIES = ("auto", "ddp")
 def fabric_for(request: TrainRequest) -> Any:
     """A launched Lightning Fabric on the devices and in the precision asked for (auto: bf16 if it is fast).
 
-    With several devices it starts the other processes, which run the same command; all but the first
-    are silenced.
+    ``request.precision`` is then the one taken. With several devices it starts the other processes, which
+    run the same command; all but the first are silenced.
 
     Raises:
         DeviceError: there are fewer devices than asked for.
@@ -33,7 +33,7 @@ def fabric_for(request: TrainRequest) -> Any:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
-    from gantool.devices import cpu_threads, pick_device, pick_dtype, use_threads
+    from gantool.devices import cpu_threads, pick_device, pick_dtype, precision_name, use_threads
 
     if request.strategy not in STRATEGIES:
         raise UsageError(f"no strategy called '{request.strategy}'", remedy=f"Known: {', '.join(STRATEGIES)}")
@@ -46,6 +46,7 @@ def fabric_for(request: TrainRequest) -> Any:
         _too_few(request.devices, 1, "GPU")
     any_precision = catalog.Checkpoint(name=request.task, task=request.task, dtypes=("bf16", "fp16"))
     dtype = pick_dtype(request.precision, device, any_precision)
+    request.precision = precision_name(dtype)
     precision = {torch.float32: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}[dtype]
     _hush()
     several = request.devices * request.nodes > 1

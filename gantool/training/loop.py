@@ -77,6 +77,8 @@ class Loop:
         self._best = self.run.best(self.start, self._score, self._sign)
         if self.request.progress is not None:
             self.request.progress.total(self.stop - self.start)
+        if self.start < self.stop:
+            self.run.write_record()
         self.watch.begin(self.start)
         try:
             with self.request.shield():

@@ -24,6 +24,7 @@ from gantool.training.request import TrainRequest
 T = TypeVar("T")
 
 _BEFORE_A_STEP = ("check.png", "config.json", "log.jsonl")  # what stands there before the first save
+_TELLING = ("precision", "accumulate")  # options that change what is learned
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Run:
         default=None, repr=False
     )  # held open while this process writes to the folder
     writes: bool = True  # False in all but the first process of a training
+    record: dict[str, Any] | None = None  # what is still to be written into config.json
 
     @property
     def last(self) -> Path:
@@ -74,6 +76,17 @@ class Run:
         """The best score logged up to a step, times ``sign``; minus infinity before the first."""
         values = [sign * entry[score] for entry in self.entries(until) if score in entry]
         return max(values, default=-float("inf"))
+
+    def write_record(self) -> None:
+        """Bring ``config.json`` up to date, if there is anything new to say."""
+        from gantool import __version__
+
+        if self.record is None or not self.writes:
+            return
+        versions = {"gantool": __version__, "torch": torch.__version__, "python": platform.python_version()}
+        with atomic(self.folder / "config.json", overwrite=True) as temporary:
+            temporary.write_text(json.dumps(self.record | versions, indent=2) + "\n", encoding="utf-8")
+        self.record = None
 
     def log(self, **values: Any) -> None:
         """Append one JSON object to ``log.jsonl``."""
@@ -129,8 +142,16 @@ def _started(
     run.lock = _locked(run.folder)
     if run.lock is not None:
         run.lock.truncate(0)
-    data = {"data": [str(path.resolve()) for path in request.data], "data_hash": data_hash(files)}
-    _write_config(run, request.task, data)
+    run.record = {
+        "task": request.task,
+        "steps": run.steps,
+        "seed": run.seed,
+        **_manner(request),
+        "settings": settings,
+        "data": [str(path.resolve()) for path in request.data],
+        "data_hash": data_hash(files),
+    }
+    run.write_record()
     return run, config
 
 
@@ -154,9 +175,20 @@ def _reopened(
     known = saved.get("data_hash", "")
     if known and files and data_hash(files) != known:
         request.warn("the training pictures are not those that this run began with")
-    if steps != saved["steps"] and writes:
-        _write_config(run, request.task, {k: saved[k] for k in ("data", "data_hash") if k in saved})
+    manner = _manner(request)
+    for name, value in manner.items():
+        if name in _TELLING and saved.get(name, value) != value:
+            request.warn(f"this run goes on with --{name} {value}; up to now it had {saved[name]}")
+    # Written with the first step only: a call that is refused must not change the run.
+    record = saved | {"steps": steps} | manner
+    run.record = record if record != saved else None
     return run, config
+
+
+def _manner(request: TrainRequest) -> dict[str, Any]:
+    """How a run is trained, for a resume to do the same: what of it was asked for or changes the result."""
+    sampling = {} if request.sample_every is None else {"sample_every": request.sample_every}
+    return {"precision": request.precision, "accumulate": request.accumulate, **sampling}
 
 
 def saved_config(folder: Path) -> dict[str, Any]:
@@ -183,23 +215,6 @@ def _locked(folder: Path) -> IO[str] | None:
         ) from None
     os.set_inheritable(file.fileno(), False)
     return file
-
-
-def _write_config(run: Run, task: str, data: dict[str, Any]) -> None:
-    from gantool import __version__
-
-    record = {
-        "task": task,
-        "steps": run.steps,
-        "seed": run.seed,
-        "settings": run.config,
-        **data,
-        "gantool": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    with atomic(run.folder / "config.json", overwrite=True) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def trained_row(run: Run, **values: Any) -> catalog.Checkpoint:

@@ -18,7 +18,7 @@ from gantool.loading import read_state
 from gantool.media.files import atomic
 from gantool.training.run import Run
 
-_MAY_LACK = {"health"}  # of runs that began before it was kept
+_MAY_LACK = {"health", "scaler"}  # of runs that began before it was kept, or in another precision than fp16
 
 _STRIDE = 4  # steps between two looks at the net, once
 _EARLY = 16  # steps are over, for a decay of at least
