@@ -206,15 +206,20 @@ def test_a_run_goes_on_as_it_was_trained(photos, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(devices, "_fast_bf16", lambda device: False)  # auto is fp32
     run, here = tmp_path / "run", ["--device", "cpu", "--threads", "1"]
     words = ["train", "--task", "upscale", photos, "-o", run, "--steps", "3", "--stop-after", "1", *SMALL]
-    manner = ["--precision", "bf16", "--accumulate", "2", "--sample-every", "2"]
+    manner = ["--precision", "bf16", "--accumulate", "2", "--sample-every", "2", "--seed", "7"]
     assert call(capfd, *words, *manner, *here).code == 0
     config = json.loads((run / "config.json").read_text())
     assert (config["precision"], config["accumulate"], config["sample_every"]) == ("bf16", 2, 2)
+    assert config["seed"] == 7
     done = call(capfd, "train", "--resume", run, *here)
     assert done.code == 0 and "goes on with" not in done.err
     assert {path.stem for path in (run / "samples").iterdir()} == {"0000001", "0000002", "0000003"}
-    refused = call(capfd, "train", "--resume", run, "--steps", "4", "--accumulate", "3", *here)
-    assert refused.code == 2 and json.loads((run / "config.json").read_text()) == config
+    for words in (["--accumulate", "3"], ["--seed", "5"]):
+        refused = call(capfd, "train", "--resume", run, "--steps", "4", *words, *here)
+        assert refused.code == 2 and "gantool: error: " in refused.err
+        assert json.loads((run / "config.json").read_text()) == config
+    done = call(capfd, "train", "--resume", run, "--seed", "7", *here)
+    assert done.code == 0 and "all 3 steps are done; --steps M makes it longer" in done.err
     change = ["--steps", "4", "--precision", "auto", "--accumulate", "1"]
     done = call(capfd, "train", "--resume", run, *change, *here)
     assert done.code == 0 and "goes on with --precision fp32; up to now it had bf16" in done.err

@@ -188,7 +188,10 @@ def test_run_folders_are_not_mixed_up(tmp_path):
     again.task = "colorize"
     with pytest.raises(UsageError, match="of task upscale"):
         training.open_run(again, Config, lambda c: 99)
-    again.task, again.settings = "upscale", {"lr": "1"}
+    again.task, again.seed = "upscale", 5
+    with pytest.raises(UsageError, match="seed 0"):
+        training.open_run(again, Config, lambda c: 99)
+    again.seed, again.settings = 0, {"lr": "1"}
     with pytest.raises(UsageError, match="cannot change"):
         training.open_run(again, Config, lambda c: 99)
 

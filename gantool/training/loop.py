@@ -79,6 +79,8 @@ class Loop:
             self.request.progress.total(self.stop - self.start)
         if self.start < self.stop:
             self.run.write_record()
+        else:
+            self.request.say(f"all {self.start} steps are done; --steps M makes it longer")
         self.watch.begin(self.start)
         try:
             with self.request.shield():

@@ -19,7 +19,8 @@ class TrainRequest:
 
     ``steps`` is the planned total, None for the recipe's default; ``stop_after`` ends the run early after
     that many steps of this call, as an interruption would, so that it can be resumed to the planned total.
-    ``resume`` names a run folder to go on with; ``out`` is the folder of a new run.
+    ``resume`` names a run folder to go on with; ``out`` is the folder of a new run. ``seed`` is 0 if not
+    given, or that of the run that goes on.
     ``devices`` per node and ``nodes`` share every step's batch; ``accumulate`` splits a process's share into
     that many parts that go through the nets one after the other. Neither changes what is learned, but for
     what looks across a batch (batch norm, relativistic critics, CutMix).
@@ -32,7 +33,7 @@ class TrainRequest:
     out: Path
     steps: int | None = None
     stop_after: int | None = None
-    seed: int = 0
+    seed: int | None = None
     resume: Path | None = None
     device: str = "auto"
     precision: str = "auto"

@@ -131,7 +131,7 @@ def _started(
     config = configure(kind, request.settings)
     settings = dataclasses.asdict(config)  # type: ignore[call-overload]
     steps = default_steps(config) if request.steps is None else request.steps
-    run = Run(request.out, steps, request.seed, settings, False, writes=writes)
+    run = Run(request.out, steps, request.seed or 0, settings, False, writes=writes)
     if not writes:
         return run, config
     if request.out.exists() and any(p.name not in _BEFORE_A_STEP for p in request.out.iterdir()):
@@ -168,6 +168,11 @@ def _reopened(
         raise UsageError(f"that run is of task {saved['task']}", remedy=f"Use --task {saved['task']}")
     if request.settings:
         raise UsageError("--set cannot change a run that goes on", remedy="Start a new run with -o")
+    if request.seed not in (None, saved["seed"]):
+        raise UsageError(
+            f"--seed {request.seed} cannot change a run that has seed {saved['seed']}",
+            remedy="Leave it out, or start a new run with -o",
+        )
     config = configure(kind, {k: str(v) for k, v in saved["settings"].items()})
     steps = saved["steps"] if request.steps is None else request.steps
     lock = _locked(request.resume) if writes else None
