@@ -78,6 +78,7 @@ class FacePass:
         self._result = np.empty(0, np.uint8)
         self._counts: Counter[str] = Counter()
         self._counted: set[str] = set()  # of the last frame
+        self._most_px = 0.0  # that a frame had of a face to show
         self._states: dict[int, State] = {}
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
@@ -177,7 +178,7 @@ class FacePass:
         rgb, step = seen.frame.rgb, self.step
         if step.paste:
             some = [face for face in seen.faces if frontalize.can_be_pasted(face)]
-            if not some:
+            if not some or step.strength == 0:
                 return rgb
             return frontalize.pasted(rgb, some, step.views(rgb, some), film=True)[0]
         if seen.faces:
@@ -197,6 +198,7 @@ class FacePass:
             true = {"frames": True, "any": seen.any, "found": bool(some), "shown": bool(shown)}
             kinds = {kind for face in some for kind in frontalize.doubts(face, height, width)}
             self._counted = {name for name, is_so in true.items() if is_so} | kinds
+            self._most_px = max([self._most_px, *(face.crop_px for face in some)])
         self._counts.update(self._counted)
         if "found" in self._counted and not self._counts["begun"]:
             self._counts["begun"] = self._counts["frames"]
@@ -224,11 +226,14 @@ class FacePass:
             if without_face or step.paste:
                 how = without_face or "they stay as they are"
             elif counts["begun"] > 1:
-                how = f"the first {counts['begun'] - 1} are black"
+                first = counts["begun"] - 1
+                how = f"the first {first} are black" if first > 1 else "the first is black"
                 how += "; elsewhere the last view stands" if without >= counts["begun"] else ""
             self.warn(f"no face to show was found in {without} of {frames} frames; {how}")
         if turned:
             self.warn(f"in {turned} of {frames} frames the face is turned too far; they stay as they are")
+        for remark in step.could_be_larger(self._most_px):
+            self.warn(remark)
         for kind, sentence in frontalize.DOUBTS.items():
             if counts[kind]:
                 self.warn(f"in {counts[kind]} of {frames} frames {sentence}")

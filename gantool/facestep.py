@@ -26,6 +26,7 @@ from gantool.pipelines import frontalize
 from gantool.pipelines.frontalize import Frontalizer
 
 _TURNS = ("a quarter turn to the left", "half a turn", "a quarter turn to the right")
+_FINER = 1.5  # px of a view for each of the picture's, so that it is still sharp when it is put back
 _MUCH_LARGER = 1.5  # times the side of a view
 LEAVE_OUT = "Leave out --paste to get the front view alone"
 
@@ -112,7 +113,9 @@ class FaceStep:
 
     def views(self, rgb: np.ndarray, some: Sequence[Face]) -> list[np.ndarray]:
         """Front views of faces of a picture, of the sides that are wanted; errors as of the maker."""
-        sides = [self.maker.side_for(face) if self.paste else self.view_side for face in some]
+        sides = [
+            self.maker.side_for(_FINER * face.crop_px) if self.paste else self.view_side for face in some
+        ]
         return self.maker.views(rgb, some, self.strength, sides)
 
     def begin(self, warn: Callable[[str], None], part: Callable[[Frame], int] | None = None) -> FacePass:
@@ -125,15 +128,14 @@ class FaceStep:
             raise UsageError(what, remedy="Choose one with --faces, or add --paste")
         return FacePass(self, warn, part)
 
-    def _larger(self, some: Sequence[Face]) -> list[str]:
-        """How to see more, where the picture shows much more of a face and no side was asked for."""
-        most = max(some, key=lambda face: face.crop_px)
-        best = self.maker.side_for(most)
-        if self.side or best <= self.view_side or most.crop_px < _MUCH_LARGER * self.view_side:
+    def could_be_larger(self, px: float) -> list[str]:
+        """How to see more, where a picture has many more px of a face and no side was asked for."""
+        best = self.maker.side_for(px)
+        if self.side or self.paste or best <= self.view_side or px < _MUCH_LARGER * self.view_side:
             return []
-        what = "the face" if len(some) == 1 else "a face"
-        shown = f"the picture has {most.crop_px:.0f} px of {what} and the view {self.view_side}"
-        return [f"{shown}; --side {best} keeps them"]
+        return [
+            f"the picture has {px:.0f} px of a face and the view {self.view_side}; --side {best} keeps them"
+        ]
 
     def faces_in(self, picture: np.ndarray) -> list[Face]:
         """The face of a picture (H,W,3) whose place is told. Raises InputError for a box outside of it."""
@@ -163,9 +165,11 @@ class FaceStep:
         if self.which == "largest" and len(found) > 1:
             said.append(f"{len(found)} faces were found, this is the largest; --faces all takes every one")
         if not self.paste:
-            said += self._larger(some)
+            said += self.could_be_larger(max(face.crop_px for face in some))
             plain = replace(picture, alpha=None, notes=())
             return Found([replace(plain, rgb=view) for view in views], records, said)
+        if self.strength == 0:
+            return Found([picture], records, said)
         whole, count = frontalize.pasted(picture.rgb, some, views)
         if not count:
             raise InputError(too_far(some), remedy=LEAVE_OUT)

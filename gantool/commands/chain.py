@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gantool.commands import comparing
 from gantool.commands.options import (
     MAX_PIXELS,
     QUALITY,
@@ -73,7 +74,7 @@ def command(
     console: Console = ctx.obj
     words = list(files.inputs or ())
     inputs = [] if files.from_file is not None else words[:1]
-    steps = [_step(ctx, words_of, inputs, video, hardware) for words_of in words[len(inputs) :]]
+    steps = [_step(ctx, words_of, inputs, files, video, hardware) for words_of in words[len(inputs) :]]
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
     if not steps:
         raise UsageError("no step", remedy="Name what to do, such as colorize or 'upscale --scale 2'")
@@ -94,7 +95,9 @@ def command(
     )
 
 
-def _step(ctx: typer.Context, text: str, inputs: list[str], video: Video, hardware: Hardware) -> Request:
+def _step(
+    ctx: typer.Context, text: str, inputs: list[str], files: Files, video: Video, hardware: Hardware
+) -> Request:
     """One step's own request, with what holds for all. Raises UsageError."""
     try:
         words = shlex.split(text)
@@ -119,6 +122,8 @@ def _step(ctx: typer.Context, text: str, inputs: list[str], video: Video, hardwa
         word = "--fuse" if request.fuse else "--scale"
         remedy = "Leave it out" if request.fuse else "Write 'upscale --scale X' as a step of its own"
         raise UsageError(f"{word} is not for a step of a chain ('{text}')", remedy=remedy)
+    if name == "frontalize" and not own.params["paste"]:
+        comparing.refuse_crops(files)
     return dataclasses.replace(
         request,
         video=_merged(request.video, video, given),

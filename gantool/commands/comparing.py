@@ -39,6 +39,13 @@ def planned(job: Job, files: Files) -> Record:
     return {"compare": str(place_of(job.target))}
 
 
+def refuse_crops(files: Files) -> None:
+    """Refuse to compare a picture with the crop of a face that was made of it. Raises UsageError."""
+    if files.compare != "off":
+        what = "--compare shows the same picture before and after, and a crop is another one"
+        raise UsageError(what, remedy="Add --paste, or leave it out")
+
+
 def check(jobs: Iterable[Job], files: Files, *, preview: bool = False) -> None:
     """Refuse before any work what could not be compared. Raises UsageError or OutputError."""
     if files.compare == "off":

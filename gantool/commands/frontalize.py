@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from gantool.commands import comparing
 from gantool.commands.options import (
     Batch,
     Files,
@@ -113,21 +114,23 @@ def command(
     In a film the face is followed from frame to frame: the largest one of a scene, until it is gone. Where it
     is not found the last view stands, so that no frame is lost; how many there were is told at the end.
     """
+    from gantool.faces import box_of, which_of
+
     console: Console = ctx.obj
     console.configure(quiet=output.quiet, verbose=output.verbose, progress=output.progress, json=output.json)
     _check(files, faces=faces, face_box=face_box, aligned=aligned, paste=paste, fuse=fuse, side=side)
     detects = face_box is None and not aligned
+    which, box = which_of(faces), None if face_box is None else box_of(face_box)
 
     def build(net: Any, row: Any, *, device: Any, dtype: Any, warn: Any) -> Any:
-        from gantool.faces import box_of, which_of
         from gantool.facestep import FaceStep
         from gantool.pipelines.frontalize import Frontalizer
 
         return FaceStep(
             Frontalizer(net, row, device=device, dtype=dtype),
             _detector(console) if detects else None,
-            which=which_of(faces),
-            box=None if face_box is None else box_of(face_box),
+            which=which,
+            box=box,
             paste=paste,
             strength=quality.strength,
             side=int(side or 0),
@@ -175,9 +178,8 @@ def _check(
     if paste and side:
         what = "--side contradicts --paste, where a view has the px of the face that it covers"
         raise UsageError(what, remedy=either)
-    if files.compare != "off" and not paste:
-        what = "--compare shows the same picture before and after, and a crop is another one"
-        raise UsageError(what, remedy="Add --paste, or leave it out")
+    if not paste:
+        comparing.refuse_crops(files)
 
 
 def _detector(console: Console) -> Any:

@@ -79,15 +79,15 @@ class Runner:
             source, max_pixels=self._request.quality.max_pixels, to_srgb=self._request.to_srgb
         )
         suffix = _stdout_suffix(picture.format) if job.target is None else job.target.suffix
-        # Before the model is loaded: a JPEG cannot hold what this picture has.
-        image.check_target(suffix, alpha=picture.transparent, bits=picture.bits)
+        # Before the model is loaded: a JPEG cannot hold what this picture has. A face alone has no alpha.
+        faces = any(step.task == "frontalize" for step in self._request.steps or (self._request,))
+        image.check_target(suffix, alpha=picture.transparent and not faces, bits=picture.bits)
         stages: dict[str, float] = {}
         with self._console.task(_label(job), unit="image"):
             steps = self._steps()
             height, width = engine.output_size(steps, picture.height, picture.width)
-            image.check_target(
-                suffix, alpha=picture.transparent, bits=picture.bits, width=width, height=height
-            )
+            alpha = picture.transparent and not any(several.drops_alpha(step) for step in steps)
+            image.check_target(suffix, alpha=alpha, bits=picture.bits, width=width, height=height)
             with _timed(stages, "run"):
                 results, facts = several.through(steps, picture, self._warner(job))
             with _timed(stages, "write"):
@@ -191,7 +191,9 @@ class Runner:
             )
             self._write(job, [made.sheet], ".png" if job.target is None else job.target.suffix)
         if made.seconds is not None:
-            self._console.info(f"all of {job.source or 'it'} will take about {clock_text(made.seconds)}")
+            part = (start, duration) != (0.0, None)
+            what = f"{'that part' if part else 'all'} of {job.source or 'it'}"
+            self._console.info(f"{what} will take about {clock_text(made.seconds)}")
         estimate = None if made.seconds is None else round(made.seconds, 1)
         return {
             "width": made.sheet.width,

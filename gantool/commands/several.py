@@ -41,6 +41,13 @@ def through(
     return pictures, facts
 
 
+def drops_alpha(step: Work) -> bool:
+    """Whether what the step makes is opaque, whatever the picture was: a face by itself."""
+    from gantool.facestep import FaceStep
+
+    return isinstance(step, FaceStep) and not step.paste
+
+
 def places(target: Path | None, count: int, taken: set[str]) -> list[Path]:
     """Where so many results go: ``a.png``, ``a.2.png``, ...; none for standard output.
 

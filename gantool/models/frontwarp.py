@@ -107,9 +107,13 @@ class FrontWarp(nn.Module):
 
 
 def sampled(x: Tensor, flow: Tensor) -> Tensor:
-    """Square pictures (N,C,S,S) at places (N,2,H,W), px; beyond the border, what is at the border."""
+    """Square pictures (N,C,S,S) in [-1,1] at places (N,2,H,W), px; beyond the border, what is at the border.
+
+    Larger ones than those of training bicubically: they are asked for because of their detail.
+    """
     grid = (flow.movedim(1, -1) + 0.5) * (2 / x.shape[-1]) - 1
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    mode = "bilinear" if x.shape[-1] == SIDE else "bicubic"
+    return F.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False).clamp(-1, 1)
 
 
 def _composed(x: Tensor, flow: Tensor, logits: Tensor, paint: Tensor) -> Tensor:

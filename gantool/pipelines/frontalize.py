@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gantool import alignment, faces
 from gantool.catalog import Checkpoint
-from gantool.devices import is_out_of_memory
+from gantool.devices import is_out_of_memory, remedy_for_memory
 from gantool.errors import DeviceError, WeightsError
 from gantool.faces import Face
 from gantool.pipelines.precision import said, spoiled
@@ -117,18 +117,18 @@ class Frontalizer:
                     raise
                 if len(some) == 1:
                     what = "out of memory even with one face at a time"
-                    raise DeviceError(what, remedy="Use --device cpu") from error
+                    raise DeviceError(what, remedy=remedy_for_memory(self.device)) from error
                 self._batch = len(some) // 2
                 continue
             shown = (y.movedim(1, -1).cpu().numpy() * top).round().astype(picture.dtype)
             made.extend(shown)
         return made
 
-    def side_for(self, face: Face) -> int:
-        """Px of a view that loses none of the picture's pixels, as far as the net can."""
+    def side_for(self, px: float) -> int:
+        """The side of a view that has so many px, or more, as far as the net can."""
         if not self.any_side:
             return self.side
-        return next((side for side in SIDES if side >= face.crop_px), SIDES[-1])
+        return next((side for side in SIDES if side >= px), SIDES[-1])
 
     def _front(self, x: Tensor, some: Sequence[Face]) -> Tensor:
         """(N,3,side,side) in [0,1] -> front views in [0,1], in float32 where half precision spoils them."""

@@ -81,6 +81,30 @@ def test_the_colour_of_what_is_covered_is_kept():
     assert apart[1] < 0.3 * apart[0]
 
 
+def test_the_colours_behind_a_face_are_not_taken_for_its_own():
+    """A blue flag in a fifth of the crop: what is not skin, such as teeth, must not turn blue."""
+    skin = np.full((128, 128, 3), (190, 140, 120), np.uint8)
+    skin = np.clip(skin + np.random.default_rng(0).normal(0, 6, (128, 128, 1)), 0, 255).astype(np.uint8)
+    skin[80:90, 50:80] = (225, 222, 215)
+    crop = skin.copy()
+    crop[:, :38] = (40, 60, 200)
+    again = faces.matched(skin, crop, faces.oval(128)).astype(int)
+    assert np.abs(again - skin)[faces.oval(128) > 0.5].mean() < 6
+    teeth = again[82:88, 55:75].mean((0, 1))
+    assert teeth[2] <= teeth[0] + 3, teeth
+
+
+def test_put_back_at_half_as_many_pixels_more_it_is_still_sharp():
+    rng = np.random.default_rng(1)
+    picture = np.repeat(rng.integers(60, 200, (300, 300, 1)), 3, 2).astype(np.uint8)
+    picture = cv2.GaussianBlur(picture, (0, 0), 1.0)
+    face = Face.of_aligned(300, 300)
+    back = faces.paste(picture, faces.crop(picture, face, 512), face, match_color=False)
+    inside = np.s_[120:180, 120:180]
+    kept = [cv2.Laplacian(p[inside], cv2.CV_64F).std() for p in (back, picture)]
+    assert kept[0] > 0.9 * kept[1]
+
+
 @pytest.mark.parametrize("at", [(-300, 50), (5, 5), (218, 238), (1000, 1000)])
 def test_faces_at_and_beyond_the_border(at):
     picture = drawing(points())

@@ -222,7 +222,7 @@ def test_as_many_pixels_as_are_wanted(here, moving, net, capfd):
     (record,) = done.records
     assert record["width"] == 128
     (said,) = record["warnings"]
-    assert re.fullmatch(r"the picture has 4\d\d px of the face and the view 128; --side 512 keeps them", said)
+    assert re.fullmatch(r"the picture has 4\d\d px of a face and the view 128; --side 512 keeps them", said)
     words = ("--model", moving, "--side", 512, "--overwrite", "--json")
     (record,) = call(capfd, "frontalize", "a.png", *words).records
     assert (record["width"], record["height"], record["warnings"]) == (512, 512, [])
@@ -242,6 +242,10 @@ def test_a_film_of_a_large_face(here, moving, capfd):
     done = call(capfd, "frontalize", "f.mp4", "--model", moving, "--side", 256, "-q")
     info = probe(Path("f.frontalize.mp4"))
     assert done.code == 0 and (info.width, info.height, info.frames_hint) == (256, 256, 3)
+    large = [blob(np.zeros((300, 300, 3), np.uint8), (150, 150), 250) for _ in range(2)]
+    write_clip(Path("g.mp4"), large, Fraction(25), None, crf=4)
+    done = call(capfd, "frontalize", "g.mp4", "--model", moving)
+    assert re.search(r"the picture has 2\d\d px of a face and the view 128; --side \d+ keeps them", done.err)
     done = call(capfd, "frontalize", "f.mp4", "--model", moving, "--side", 256, "--fuse", "-o", "f.png", "-q")
     assert done.code == 0 and Image.open("f.png").size == (256, 256)
 
@@ -316,6 +320,41 @@ def test_without_a_detector_the_error_says_what_works(here, net, capfd, monkeypa
     assert names(here) == ["in", "in/a.png", "in/b.png"]
     plan = call(capfd, "frontalize", "in/a.png", "--model", net, "--dry-run", "--json").records
     assert plan[0]["download_bytes"] == load_catalog().get("yunet").bytes
+
+
+def test_put_back_at_strength_0_nothing_is_changed(here, net, capfd):
+    photo("a.png", (150, 120, 90, 10))
+    film("f.mp4", [(80, 60)] * 2)
+    words = ("--model", net, "--paste", "--strength", 0)
+    assert call(capfd, "frontalize", "a.png", *words).code == 0
+    assert (pixels("a.png") == pixels("a.frontalize.png")).all()
+    assert call(capfd, "frontalize", "f.mp4", "-o", "g.mkv", *words, *LOSSLESS).code == 0
+    assert all((a == b).all() for a, b in zip(frames_of("f.mp4"), frames_of("g.mkv"), strict=True))
+
+
+def test_a_face_of_a_picture_with_alpha_may_be_a_jpeg(here, net, capfd):
+    photo("a.png", (150, 120, 90, 10))
+    picture = Image.open("a.png").convert("RGBA")
+    picture.putalpha(100)
+    picture.save("a.png")
+    assert call(capfd, "frontalize", "a.png", "--model", net, "-o", "b.jpg").code == 0
+    done = call(capfd, "frontalize", "a.png", "--model", net, "--paste", "-o", "c.jpg")
+    assert done.code == ExitCode.OUTPUT and "JPEG cannot hold transparency" in error(done)
+
+
+def test_a_chain_does_not_compare_a_crop_either(here, net, capfd):
+    photo("a.png", (150, 120, 90, 10))
+    step = f"frontalize --model {net}"
+    done = call(capfd, "chain", "a.png", "-o", "b.png", step, "--compare", "side")
+    assert done.code == ExitCode.USAGE and "Add --paste" in error(done)
+    assert call(capfd, "chain", "a.png", "-o", "b.png", f"{step} --paste", "--compare", "side").code == 0
+
+
+def test_what_cannot_be_read_is_told_by_a_dry_run_too(here, net, capfd):
+    photo("a.png", (150, 120, 90, 10))
+    for words in (("--faces", "foo"), ("--face-box", "1,2")):
+        done = call(capfd, "frontalize", "a.png", "--model", net, "--dry-run", *words)
+        assert done.code == ExitCode.USAGE and words[0] in error(done)
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_views_of_several_sides():
     net, shown = Anyhow(), picture()
     some = [face(size=size) for size in (0.9, 0.6, 1.8, 3.6, 20.0)]
     maker = of(net)
-    sides = [maker.side_for(one) for one in some]
+    sides = [maker.side_for(one.crop_px) for one in some]
     assert sides == [128, 128, 256, 512, 1024]
     views = maker.views(shown, some, sides=sides)
     assert [view.shape for view in views] == [(side, side, 3) for side in sides]
@@ -213,7 +213,7 @@ def test_views_of_several_sides():
     maker.views(shown, [face()] * 9, sides=[256] * 9)  # no more pixels at once than of small ones
     assert [shape[0] for shape in net.seen] == [4, 4, 1]
     fixed = of(Seen())
-    assert fixed.side_for(face(size=4.0)) == 128 and fixed.views(shown, [face(size=4.0)])[0].shape[0] == 128
+    assert fixed.side_for(512) == 128 and fixed.views(shown, [face(size=4.0)])[0].shape[0] == 128
 
 
 # ---- back into the picture, and what is said
