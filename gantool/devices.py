@@ -17,6 +17,7 @@ from gantool.errors import DeviceError, UsageError
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _KEPT = 1 << 30  # bytes
+_BYTES_PER_PX = 30  # of a result in memory
 _MEMORY_WORDS = (
     "out of memory",
     "can't allocate memory",
@@ -77,6 +78,37 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_WORDS)
+
+
+def remedy_for_memory(device: torch.device, *ways: str) -> str:
+    """What to do where the memory of a device is short: these, or the CPU, if it is another device."""
+    ways = ways if device.type == "cpu" else (*ways, "--device cpu")
+    return f"Use {' or '.join(ways)}" if ways else "Close other programs, or use a machine with more memory"
+
+
+def check_memory(height: int, width: int) -> None:
+    """Refuse a result for which this machine's free memory cannot do, before the system kills the program.
+
+    Counted are an RGB picture in float, twice, and in whole numbers; Linux alone tells what is free.
+
+    Raises:
+        DeviceError: it is short.
+    """
+    needed, free = height * width * _BYTES_PER_PX, _free_memory()
+    if free is not None and needed > free:
+        sizes = f"about {needed / 1e9:.0f} GB of memory, and {free / 1e9:.0f} GB are free"
+        what = f"a result of {width}x{height} px needs {sizes}"
+        raise DeviceError(what, remedy="Make it smaller")
+
+
+def _free_memory() -> int | None:
+    """Bytes that could be had without swapping; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
 
 
 def cpu_threads() -> int:

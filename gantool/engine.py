@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from gantool.devices import check_memory
 from gantool.inference import Runner, to_array
 from gantool.media.image import Picture
 from gantool.media.video import Frame, VideoInfo, is_deep, open_writer, read_frames
@@ -72,6 +73,7 @@ def run_picture(picture: Picture, pipeline: Pipeline, *, strength: float = 1.0) 
     """
     runner = Runner(pipeline, strength=strength)
     height, width = pipeline.output_size(picture.height, picture.width)
+    check_memory(height, width)
     same_size = (height, width) == (picture.height, picture.width)
     if strength == 0 and same_size:
         return replace(picture)
@@ -156,6 +158,7 @@ def run_video(
     deep = is_deep(target, info, **(writer or {}))
     passes = [step.begin(note) for step in steps]
     height, width = output_size(steps, info.height, info.width)
+    check_memory(height, width)
 
     def write(frames: Iterator[Frame]) -> None:
         options = {

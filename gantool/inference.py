@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantool.devices import is_out_of_memory
+from gantool.devices import is_out_of_memory, remedy_for_memory
 from gantool.errors import DeviceError
 from gantool.ops.resize import resize, to_tensor
 from gantool.pipelines import Context, Pipeline
@@ -106,9 +106,8 @@ class Runner:
             torch.cuda.empty_cache()
         if tried == 1:
             smaller = "--render-size" if self.pipeline.task == "colorize" else "--tile-px"
-            raise DeviceError(
-                "out of memory with a single picture", remedy=f"Use a smaller {smaller}, or --device cpu"
-            )
+            remedy = remedy_for_memory(self.pipeline.device, f"a smaller {smaller}")
+            raise DeviceError("out of memory with a single picture", remedy=remedy)
         self._most = tried // 2
         self._warn(f"out of memory: batches of {self._most} from here on (--batch-size {self._most})")
 

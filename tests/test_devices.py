@@ -167,3 +167,20 @@ print(faults() - before)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 2000  # 160 MB are 39,000 pages, and six times that
+
+
+def test_a_result_that_no_memory_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices.check_memory(4000, 6000)
+    with pytest.raises(DeviceError, match=r"a result of 1000000x1000000 px needs about 30000 GB of memory"):
+        if devices._free_memory() is None:
+            monkeypatch.setattr(devices, "_free_memory", lambda: 8 << 30)
+        devices.check_memory(1_000_000, 1_000_000)
+    monkeypatch.setattr(devices, "_free_memory", lambda: None)  # where the system does not tell
+    devices.check_memory(1_000_000, 1_000_000)
+
+
+def test_what_helps_where_memory_is_short() -> None:
+    assert devices.remedy_for_memory(CUDA) == "Use --device cpu"
+    assert devices.remedy_for_memory(CUDA, "a smaller --tile-px") == "Use a smaller --tile-px or --device cpu"
+    assert devices.remedy_for_memory(CPU, "a smaller --tile-px") == "Use a smaller --tile-px"
+    assert "--device" not in devices.remedy_for_memory(CPU)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
-from gantool.devices import is_out_of_memory
+from gantool.devices import is_out_of_memory, remedy_for_memory
 from gantool.errors import DeviceError, UsageError, WeightsError
 from gantool.ops.resize import mirror_pad
 from gantool.ops.tiling import run_blended
@@ -109,7 +109,8 @@ def build(
                     raise
             smaller = min(tile[0] or DEFAULT_TILE_PX * 2, max(x.shape[-2:])) // 2
             if smaller < max(_SMALLEST_TILE_PX, row.multiple // 2):
-                raise DeviceError("out of memory even with the smallest tile", remedy="Use --device cpu")
+                what = "out of memory even with the smallest tile"
+                raise DeviceError(what, remedy=remedy_for_memory(device))
             warn(f"out of memory: tiles of {smaller} px from here on (--tile-px {smaller})")
             tile[0] = smaller
             if x.device.type == "cuda":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
-from gantool.devices import is_out_of_memory
+from gantool.devices import is_out_of_memory, remedy_for_memory
 from gantool.errors import DeviceError
 from gantool.ops.resize import pad_to_multiple, resize
 from gantool.ops.tiling import run_tiled
@@ -78,7 +78,8 @@ def build(
                     raise
             smaller = min(core, max(x.shape[-2:])) // 2
             if smaller < _SMALLEST_TILE_PX:
-                raise DeviceError("out of memory even with the smallest tile", remedy="Use --device cpu")
+                what = "out of memory even with the smallest tile"
+                raise DeviceError(what, remedy=remedy_for_memory(device))
             warn(f"out of memory: tiles of {smaller} px from here on (--tile-px {smaller})")
             tile[0] = smaller
             if x.device.type == "cuda":
