@@ -6,6 +6,7 @@
 set -eu
 old=${1:?a film, or a photo}
 new=${2:?where to write the result}
-clean=${new%.*}.clean.${old##*.}
+name=$(basename "$new")
+clean=$(dirname "$new")/${name%.*}.clean.${old##*.}
 gantool translate "$old" --model restore -o "$clean"
 gantool colorize "$clean" -o "$new"

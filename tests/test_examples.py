@@ -161,6 +161,11 @@ def test_front_faces(shell):
     assert done.stdout.splitlines() == [
         f"out/{name}.frontalize.png\t?\t10\t10\t30\t40" for name in ("a", "b")
     ]
+    cli_kit.photo(shell.work / "photos/c.png", 64, 64, gray=False)
+    done = shell("front-faces.sh", *words, "--skip-existing")  # the list is still of all
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [
+        f"out/{name}.frontalize.png" for name in ("a", "b", "c")
+    ]
 
 
 def test_paint_album(shell):
@@ -175,6 +180,10 @@ def test_paint_album(shell):
     made = ["painted/art/deep/a.style.png", "painted/wave/deep/a.style.png"]
     assert done.stdout.splitlines() == made
     assert "left out 1 input" in shell("paint-album.sh", "my album", "painted", "art.png").stderr
+    (shell.work / "my album/bad.jpg").write_text("no picture")
+    done = shell("paint-album.sh", "my album", "again", "art.png", "wave.png")
+    assert done.returncode == ExitCode.PARTIAL
+    assert done.stdout.splitlines() == [name.replace("painted", "again") for name in made]
 
 
 SBATCH = """#!/bin/sh

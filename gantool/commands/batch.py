@@ -62,7 +62,7 @@ def carry_out(
     Raises as :func:`run` does.
     """
     count = len(plan.jobs) + len(plan.skipped)
-    failures, tried = _run_all(plan.jobs, work, console, task, fail_fast)
+    failures, tried = _run_all(plan.jobs, work, console, task, fail_fast, several=count > 1)
     if failures and count == 1:
         raise failures[0][1]
     if failures:
@@ -186,19 +186,23 @@ def _run_all(
     console: Console,
     task: str,
     fail_fast: bool,
+    *,
+    several: bool,
 ) -> tuple[list[tuple[Job, Exception]], int]:
-    """The failures, and how many jobs were tried."""
+    """The failures, and how many jobs were tried.
+
+    ``several``: there are other inputs, if only such as are left out; then each failure is told by itself.
+    """
     failures: list[tuple[Job, Exception]] = []
     tried = 0
-    several = len(jobs) > 1
-    with console.task(task, len(jobs), unit="input") if several else nullcontext() as overall:
+    with console.task(task, len(jobs), unit="input") if len(jobs) > 1 else nullcontext() as overall:
         for job in jobs:
             console.check()
             tried += 1
             try:
                 record = work(job)
             except Stopped as stopped:
-                if several:
+                if len(jobs) > 1:
                     done = tried - 1 - len(failures)
                     rest = f"{done} of {len(jobs)} are done; --skip-existing goes on with the rest"
                     stopped.remedy = f"{stopped.remedy}. {rest}" if stopped.remedy else rest
