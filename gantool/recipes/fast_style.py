@@ -22,7 +22,7 @@ from gantool import data, losses, percept, training
 from gantool.errors import InputError, UsageError
 from gantool.loading import save_model
 from gantool.models.transformer_net import TransformerNet
-from gantool.settings import param
+from gantool.settings import param, path_param
 from gantool.training import Ema, Loop, TrainRequest
 
 LAYOUTS = ("photos",)
@@ -37,20 +37,20 @@ _LONGEST = 4  # a style is looked at as if it were 4:1 at most
 class Config:
     """Parameters of ``gantool train --task fast_style``."""
 
-    style: str = param("", "the picture whose style is learned")
+    style: str = path_param("", "the picture whose style is learned")
     style_size: int = param(256, "its short side, px: smaller ones give smaller strokes", low=32)
     width: int = param(32, "channels after the first convolution; 2 and 4 times as many follow", low=1)
     blocks: int = param(5, "residual blocks", low=1)
     batch: int = param(4, "photographs per step", low=1)
     crop: int = param(256, "side of a training crop, px; a multiple of 4", low=32)
-    content: float = param(15.0, "weight of the content's features", low=0)
+    content: float = param(10.0, "weight of the content's features", low=0)
     gram: float = param(3.0, "weight of the style's Gram matrices", low=0)
     moments: float = param(2.0, "weight of the mean and deviation of colours and features", low=0)
     tv: float = param(0.2, "weight of total variation", low=0)
-    eye: str = param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
+    eye: str = path_param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
     lr: float = param(1e-3, "highest learning rate of Adam", low=1e-8)
     ema: float = param(0.99, "decay of the averaged weights; 0 = none", low=0, high=1)
-    init: str = param("", "a model file of another style to start from")
+    init: str = path_param("", "a model file of another style to start from")
     holdout: int = param(8, "photographs kept out of training, for samples and scores", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 
