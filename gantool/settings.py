@@ -23,6 +23,11 @@ def param(default: Any, help: str, low: float | None = None, high: float | None 
     return field(default=default, metadata={"help": help, "low": low, "high": high})
 
 
+def path_param(default: str, help: str) -> Any:
+    """A recipe parameter that names a file or folder, or may do so."""
+    return field(default=default, metadata={"help": help, "path": True})
+
+
 def assignments(words: Iterable[str]) -> dict[str, str]:
     """The ``KEY=VALUE`` words of ``--set`` as a dictionary; a dash in a key counts as an underscore.
 

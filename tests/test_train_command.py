@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import typer
 from cli_kit import call, start
 
 from gantool import devices
+from gantool.catalog import embedded_row
 from gantool.commands import one_voice
 from gantool.commands import train as command
 from gantool.commands.config_file import read_config
@@ -256,6 +258,31 @@ def test_the_command_line_stands_before_the_config_file(photos, tmp_path, capfd)
     repeated = json.loads((tmp_path / "again/config.json").read_text())
     assert repeated == config
     assert difference(tmp_path / "run", tmp_path / "again") == 0
+
+
+def test_paths_keep_their_meaning_wherever_the_run_goes_on(photos, tmp_path, capfd, monkeypatch):
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job/art.png").write_bytes((photos / "00.png").read_bytes())
+    small = "batch = 2\ncrop = 32\nstyle_size = 32\nwidth = 2\nblocks = 1\nholdout = 2\n"
+    (tmp_path / "job/run.toml").write_text(
+        f'task = "fast_style"\ndata = "{photos}"\noutput = "made"\nsteps = 2\n'
+        f'[set]\nstyle = "art.png"\n{small}'
+    )
+    monkeypatch.chdir(tmp_path)
+    done = call(capfd, "train", "--config", "job/run.toml", "--stop-after", "1", *PLAIN)
+    assert (done.code, done.out) == (0, "job/made/model.safetensors\n"), done.err
+    config = json.loads(Path("job/made/config.json").read_text())
+    assert config["settings"]["style"] == str(tmp_path / "job/art.png")
+    row = embedded_row(Path("job/made/model.safetensors"))
+    assert row is not None and "'art.png'" in row.made and str(tmp_path) not in row.made
+    monkeypatch.chdir("job/made")
+    done = call(capfd, "train", "--resume", ".", *PLAIN)
+    assert done.code == 0, done.err
+    monkeypatch.chdir(tmp_path / "job")
+    given = ["--set", "style=art.png", "-o", "again", "--steps", "1", "--config", "../job/run.toml"]
+    assert call(capfd, "train", *given, *PLAIN).code == 0
+    again = json.loads(Path("again/config.json").read_text())
+    assert again["settings"] == config["settings"]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ _OF_A_RUN = ("data_hash", "gantool", "torch", "python")  # what config.json tell
 def read_config(path: Path) -> dict[str, Any]:
     """The file's values by option name (``sample_every``); ``set`` holds the recipe's parameters as text.
 
+    ``data`` and ``output`` are meant from where the file is; those of ``set``, only the recipe knows.
+
     Raises:
         InputError: there is no such file, or it is neither TOML nor JSON.
         UsageError: an unknown key (with the nearest one), or a value of the wrong type.
@@ -69,6 +71,8 @@ def read_config(path: Path) -> dict[str, Any]:
         values["data"] = [values["data"]]
     # Paths are meant from where the file is, wherever gantool is called from.
     values["data"] = [str(path.parent / Path(entry)) for entry in values.get("data", [])]
+    if "output" in values:
+        values["output"] = str(path.parent / values["output"])
     values["set"] = {k.replace("-", "_"): _text(v) for k, v in values.get("set", {}).items()}
     return values
 

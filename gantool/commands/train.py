@@ -154,7 +154,7 @@ def command(
     if resume is not None and out is not None:
         raise UsageError("--resume and -o contradict each other", remedy="--resume writes into its own run")
     folders = _folders(data or [Path(p) for p in file.get("data") or past.get("data", ())])
-    values = file.get("set", {}) | _settings(settings or [])
+    values = _parameters(task, config, file.get("set", {}), settings or [])
     if check:
         check_data(task, folders, values, run, console)
         return
@@ -249,14 +249,15 @@ def _check_task(task: str) -> None:
     raise UsageError(f"unknown task '{task}'", remedy=f"Did you mean {near[0]}? {tasks}" if near else tasks)
 
 
-def _settings(words: list[str]) -> dict[str, str]:
-    values = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise UsageError(f"--set {word} is not KEY=VALUE", remedy="--list shows the keys")
-        values[key.strip().replace("-", "_")] = value
-    return values
+def _parameters(task: str, config: Path | None, file: dict[str, str], words: list[str]) -> dict[str, str]:
+    """Those of the config file, whose paths are meant from where it is, and above them those of ``--set``."""
+    from gantool.settings import assignments
+
+    if config is not None and file:
+        from gantool.training import located
+
+        file = located(importlib.import_module(f"gantool.recipes.{task}").Config, file, config.parent)
+    return file | assignments(words)
 
 
 def _list(task: str, console: Console) -> None:

@@ -27,7 +27,7 @@ from gantool.errors import UsageError
 from gantool.loading import save_model
 from gantool.models.adain import AdaIN, LightAdaIN, moments, restyled
 from gantool.models.microast import MicroAST
-from gantool.settings import param
+from gantool.settings import param, path_param
 from gantool.training import Ema, Loop, TrainRequest
 
 LAYOUTS = ("photos",)
@@ -42,7 +42,7 @@ _CONTENT = ("relu3_1", "relu4_1")
 class Config:
     """Parameters of ``gantool train --task adain``."""
 
-    styles: str = param("", "folder of paintings; without, photos and textures are the styles")
+    styles: str = path_param("", "folder of paintings; without, photos and textures are the styles")
     net: str = param("light", "light (AdaIN at every scale of a small U-Net), microast, or adain")
     width: int = param(16, "channels of the first convolution; MicroAST has 16, AdaIN 64", low=1)
     blocks: int = param(3, "residual blocks of the light net", low=1)
@@ -53,7 +53,7 @@ class Config:
     gram: float = param(1.0, "weight of the style's Gram matrices", low=0)
     identity: float = param(10.0, "weight of the L1 distance where the content is its own style", low=0)
     tv: float = param(0.1, "weight of total variation", low=0)
-    teacher: str = param("", "a style net to imitate: a name, or a file with its other parts beside it")
+    teacher: str = path_param("", "a style net to imitate: a name, or a file with its other parts beside it")
     imitate: float = param(10.0, "weight of the L1 distance to what the teacher makes", low=0)
     shifts: int = param(4, "shifts over which the teacher's results are averaged", low=1, high=8)
     likeness: float = param(3.0, "weight of the distance to that in features", low=0)
@@ -61,10 +61,10 @@ class Config:
     textures: float = param(0.2, "share of styles that gantool draws", low=0, high=1)
     photos: float = param(0.2, "share of styles that are other photos", low=0, high=1)
     recolor: float = param(0.5, "share of paintings and photos in other colours", low=0, high=1)
-    eye: str = param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
+    eye: str = path_param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
     lr: float = param(1e-3, "highest learning rate of Adam", low=1e-8)
     ema: float = param(0.995, "decay of the averaged weights; 0 = none", low=0, high=1)
-    init: str = param("", "a model file to start from")
+    init: str = path_param("", "a model file to start from")
     holdout: int = param(12, "photographs kept out of training, for samples and scores", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 

@@ -29,7 +29,7 @@ from gantool.loading import save_model
 from gantool.models.colorizer import ResNetStraight, ResNetUNet, gray_first_conv
 from gantool.models.pix2pix import NLayerDiscriminator, initialise
 from gantool.ops.color import lab_to_rgb
-from gantool.settings import param
+from gantool.settings import param, path_param
 from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 
 NETS = {"unet": ResNetUNet, "straight": ResNetStraight}
@@ -59,7 +59,7 @@ class Config(GameConfig):
     gan: str = param("wgangp", "vanilla, lsgan, hinge, wgan (clipped weights) or wgangp")
     adversarial: float = param(1e-3, "weight of the critic's answer, when the critic plays", low=0)
     percept: float = param(0.0, "weight of the perceptual distance", low=0)
-    eye: str = param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
+    eye: str = path_param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
     style: float = param(0.0, "weight of the Gram matrices' distance", low=0)
     tv: float = param(0.0, "weight of the total variation of a and b", low=0)
     ndf: int = param(64, "channels of the critic's first layer", low=1)
@@ -67,7 +67,7 @@ class Config(GameConfig):
     pretrain: float = param(0.7, "nogan: share of steps for the generator alone", low=0, high=1)
     judging: float = param(0.15, "nogan: share of steps for the critic alone, after that", low=0, high=1)
     gan_lr: float = param(0.1, "nogan: factor on lr when both play", low=0, high=1)
-    init: str = param("", "a ResNet18 or earlier colorizer file to start from; what does not fit starts anew")
+    init: str = path_param("", "a ResNet18 or colorizer file to start from; what does not fit starts anew")
     holdout: int = param(64, "photographs kept out of training, for samples and scores", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 

@@ -25,7 +25,7 @@ from gantool.errors import UsageError
 from gantool.loading import save_model
 from gantool.models import cyclegan, pix2pix
 from gantool.pool import ImagePool
-from gantool.settings import param
+from gantool.settings import param, path_param
 from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 
 LAYOUTS = ("unpaired",)
@@ -56,7 +56,7 @@ class Config(GameConfig):
     constant: float = param(0.5, "share of all steps before the rate goes down to 0", low=0, high=1)
     batch: int = param(1, "pictures of each side per step", low=1)
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
-    init: str = param("", "a model file to start A to B from; one with -BtoA beside it starts the other")
+    init: str = path_param("", "a model file to start A to B from; one with -BtoA beside it starts the other")
     holdout: int = param(8, "pictures of each side kept out where there are no test folders", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 

@@ -24,7 +24,7 @@ from gantool.loading import save_model
 from gantool.models import pix2pix
 from gantool.models.frontal_cycle import SMALLEST, FaceTurner
 from gantool.posepairs import Drawn, Faces
-from gantool.settings import param
+from gantool.settings import param, path_param
 from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 from gantool.turning import Asked, Critics, Kind
 
@@ -48,7 +48,7 @@ class Config(GameConfig):
     inner: float = param(2.0, "weight of the distance in the conditional critics' layers", low=0)
     percept: float = param(5.0, "weight of the perceptual distance to the partner", low=0)
     identity: float = param(1.0, "weight of 1 - cosine in the features of the net of face=", low=0)
-    face: str = param("", "a net that tells people apart, of --task faceid or LightCNN's; none if empty")
+    face: str = path_param("", "a net that tells people apart, of --task faceid or LightCNN's; none if empty")
     tv: float = param(1e-3, "weight of total variation", low=0)
     critic_steps: int = param(1, "steps of the critics for each of the generators'", low=1)
     lr: float = param(2e-4, "learning rate of Adam", low=1e-8)
@@ -59,7 +59,7 @@ class Config(GameConfig):
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
     people: int = param(10_000, "people to render from a head", low=1, high=people.HELD_OUT)
     front: str = param("", "word in a file's name that says it is frontal; the usual ones if empty")
-    init: str = param("", "a model.safetensors to start the way to the front from")
+    init: str = path_param("", "a model.safetensors to start the way to the front from")
     holdout: int = param(2, "people with pairs who are kept out", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 

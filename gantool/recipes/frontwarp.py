@@ -24,7 +24,7 @@ from gantool.facepairs import FacePairs, Wanted, misjudgement
 from gantool.identity import Identity
 from gantool.loading import save_model
 from gantool.models.frontwarp import FrontWarp, Moved, places
-from gantool.settings import param
+from gantool.settings import param, path_param
 from gantool.training import Ema, Loop, TrainRequest
 
 NEEDS_HEAD = "Give the .npz file of a morphable head, such as one made from ICT-FaceKit"
@@ -45,14 +45,14 @@ class Config:
     paint: float = param(1.0, "weight of the L1 distance of what is painted", low=0)
     smooth: float = param(0.02, "weight of the flow's steps from pixel to pixel", low=0)
     identity: float = param(0.1, "weight of the distance in the features of the net of face=", low=0)
-    face: str = param("", "a net that tells people apart, of --task faceid or LightCNN's; none if empty")
+    face: str = path_param("", "a net that tells people apart, of --task faceid or LightCNN's; none if empty")
     lr: float = param(2e-3, "highest learning rate of AdamW", low=1e-8)
     decay: float = param(1e-3, "weight decay", low=0)
     batch: int = param(16, "pairs per step", low=2)
     ema: float = param(0.998, "decay of the averaged weights; 0 = none", low=0, high=1)
     people: int = param(3000, "people to render", low=1, high=people.HELD_OUT)
     views: int = param(2, "pairs rendered of each", low=1)
-    init: str = param("", "a model.safetensors to start from")
+    init: str = path_param("", "a model.safetensors to start from")
     holdout: int = param(6, "people kept out of training", low=0)
     workers: int = param(0, "processes that render; each keeps pairs of its own; -1 = by device", low=-1)
 

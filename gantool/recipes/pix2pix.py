@@ -24,7 +24,7 @@ from gantool.errors import UsageError
 from gantool.loading import save_model
 from gantool.models import cyclegan, pix2pix
 from gantool.pool import ImagePool
-from gantool.settings import param
+from gantool.settings import param, path_param
 from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 
 LAYOUTS = ("side-by-side", "pairs", "photos")
@@ -60,7 +60,7 @@ class Config(GameConfig):
     make: str = param("gray", "how plain photos become pairs: gray, or a recipe of `gantool degrade`")
     mirror: bool = param(True, "mirror pairs at random")
     turn: bool = param(False, "turn pairs by quarters at random: for maps and other views from above")
-    init: str = param("", "a model.safetensors or latest_net_G.pth to start the generator from")
+    init: str = path_param("", "a model.safetensors or latest_net_G.pth to start the generator from")
     holdout: int = param(16, "pairs kept out of training where there are no test folders", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 

@@ -25,7 +25,7 @@ from gantool import data, degrade, percept, training
 from gantool.errors import UsageError
 from gantool.loading import save_model
 from gantool.models.restorer import RestoreUNet, ToneCurve
-from gantool.settings import param
+from gantool.settings import param, path_param
 from gantool.training import Ema, Loop, TrainRequest
 
 LAYOUTS = ("photos",)
@@ -46,11 +46,11 @@ class Config:
     preset: str = param("mixed", "of old-film: light, medium, heavy or mixed")
     square: float = param(5.0, "weight of the squared error", low=0)
     percept: float = param(0.0, "weight of the perceptual distance", low=0)
-    eye: str = param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
+    eye: str = path_param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
     lr: float = param(1e-3, "highest learning rate of AdamW", low=1e-8)
     decay: float = param(1e-4, "weight decay", low=0)
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
-    init: str = param("", "a model file to start from")
+    init: str = path_param("", "a model file to start from")
     holdout: int = param(32, "photographs kept out of training, for samples and scores", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 

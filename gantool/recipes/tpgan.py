@@ -23,7 +23,7 @@ from gantool.facepairs import FacePairs, Wanted
 from gantool.identity import Identity
 from gantool.loading import save_model
 from gantool.models.tpgan import NOISE, TPGAN, Answers, PatchCritic
-from gantool.settings import param
+from gantool.settings import param, path_param
 from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 
 _SCALES = (1.0, 1.0, 1.5)  # of 128, 64 and 32 px in the pixel loss
@@ -44,7 +44,7 @@ class Config(GameConfig):
     symmetry: float = param(0.3, "weight of the distance to the own mirror image", low=0)
     adversarial: float = param(1e-3, "weight of the critic's answer", low=0)
     identity: float = param(3e-3, "weight of the distance in the features of the net of face=", low=0)
-    face: str = param("", "a net that tells people apart, of --task faceid or LightCNN's; none if empty")
+    face: str = path_param("", "a net that tells people apart, of --task faceid or LightCNN's; none if empty")
     tv: float = param(1e-4, "weight of total variation", low=0)
     classify: float = param(0.0, "weight of telling the training's people apart (paper: 1e-3)", low=0)
     critic_steps: int = param(1, "steps of the critic for each of the generator's", low=1)
@@ -60,7 +60,7 @@ class Config(GameConfig):
     renders: float = param(0.5, "share of rendered pairs where there are folders too", low=0, high=1)
     front: str = param("", "word in a file's name that says it is frontal; the usual ones if empty")
     spoil: bool = param(True, "inputs less sharp, noisy or compressed, and pairs in random tones")
-    init: str = param("", "a model.safetensors to start the generator from")
+    init: str = path_param("", "a model.safetensors to start the generator from")
     holdout: int = param(6, "people kept out of training, of each kind", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 

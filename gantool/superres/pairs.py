@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gantool import data, degrade
 from gantool.errors import UsageError
-from gantool.settings import param
+from gantool.settings import param, path_param
 
 _LEAST_PX = 16  # of a large crop, which percept can measure
 _MARGIN_PX = 8  # around a low-resolution crop, where a random degradation may feel the edge
@@ -27,8 +27,8 @@ class PairConfig:
     batch: int = param(16, "pictures per step", low=1)
     degrade: str = param("bicubic", "what makes small pictures of large ones: a recipe of `gantool degrade`")
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
-    eye: str = param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
-    init: str = param("", "a model.safetensors or .pth to start from; layers that do not fit start anew")
+    eye: str = path_param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
+    init: str = path_param("", "a model.safetensors or .pth to start from; layers that do not fit start anew")
     holdout: int = param(16, "photographs kept out of training, for samples and scores", low=0)
     workers: int = param(-1, "processes that prepare data; -1 = by device", low=-1)
 

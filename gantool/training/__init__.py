@@ -16,6 +16,7 @@ from gantool.training.game import frozen as frozen
 from gantool.training.game import judge as judge
 from gantool.training.health import Health as Health
 from gantool.training.loop import Loop as Loop
+from gantool.training.paths import located as located
 from gantool.training.pictures import save_grid as save_grid
 from gantool.training.pictures import to_image as to_image
 from gantool.training.request import TrainRequest as TrainRequest

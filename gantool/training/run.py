@@ -19,6 +19,7 @@ from gantool.data import data_hash
 from gantool.errors import InputError, OutputError, UsageError
 from gantool.media.files import atomic
 from gantool.settings import configure
+from gantool.training.paths import located
 from gantool.training.request import TrainRequest
 
 T = TypeVar("T")
@@ -128,7 +129,7 @@ def _started(
     files: Sequence[Path],
     writes: bool,
 ) -> tuple[Run, T]:
-    config = configure(kind, request.settings)
+    config = configure(kind, located(kind, request.settings))
     settings = dataclasses.asdict(config)  # type: ignore[call-overload]
     steps = default_steps(config) if request.steps is None else request.steps
     run = Run(request.out, steps, request.seed or 0, settings, False, writes=writes)
@@ -224,7 +225,12 @@ def _locked(folder: Path) -> IO[str] | None:
 
 def trained_row(run: Run, **values: Any) -> catalog.Checkpoint:
     """The catalog row that a trained model carries in its own file."""
-    made = f"steps {run.steps}, seed {run.seed}, {run.config}"
+    # Where things lie on this machine is nobody's concern who gets the file.
+    settings = {
+        key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        for key, value in run.config.items()
+    }
+    made = f"steps {run.steps}, seed {run.seed}, {settings}"
     values = {"licence": "as the training data", "made": made} | values
     return catalog.Checkpoint(name=_row_name(run.folder), source="file", file="model.safetensors", **values)
 
