@@ -318,6 +318,20 @@ def test_what_cannot_be_done_is_one_sentence(photos, tmp_path, capfd, words, cod
     assert done.code == code and sentence in done.err and done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("check", [[], ["--check"]])
+def test_a_run_that_cannot_be_written_is_one_sentence(photos, tmp_path, capfd, check):
+    (tmp_path / "file").touch()
+    places = ["file", "file/run", "x" * 300]
+    if sys.platform == "linux":
+        places.append("/proc/run")
+    for place in places:
+        done = call(
+            capfd, "train", "--task", "upscale", photos, "-o", tmp_path / place, *SMALL[:5], *PLAIN, *check
+        )
+        assert done.code == ExitCode.OUTPUT and done.err.count("\n") == 1, done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_out_of_memory_names_what_helps(photos, tmp_path, capfd, monkeypatch):
     import gantool.recipes.upscale as recipe
 

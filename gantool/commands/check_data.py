@@ -18,6 +18,7 @@ def check_data(
 
     Raises:
         InputError: something in the data would spoil the training or its figures.
+        OutputError: the folder cannot be made or written to.
         UsageError: a setting without which nothing can be trained is missing.
     """
     from gantool import datacheck, layouts
@@ -36,11 +37,12 @@ def check_data(
     also = [str(getattr(config, name)) for name in getattr(recipe, "ALSO", ())]
     roots = (*folders, *(Path(name) for name in also if name))
     layout = layouts.recognise(roots, recipe.LAYOUTS)
+    path = _sheet_path(task, out)
     with console.task(f"check {task}", unit="file") as progress:
         report = datacheck.check(layout, crop=_crop(config), progress=progress)
     for line in report.lines():
         console.info(line)  # with -q, the sentence at the end counts the errors
-    sheet = datacheck.contact_sheet(layout, _sheet_path(task, out))
+    sheet = datacheck.contact_sheet(layout, path)
     console.result(str(sheet), {"task": task, "output": str(sheet), **report.to_json()})
     if (error := report.error()) is not None:
         raise error
@@ -50,7 +52,9 @@ def _sheet_path(task: str, out: Path | None) -> Path:
     """Where the contact sheet goes; the run folder is made if need be."""
     if out is None:
         return Path(f"{task}-check.png")
-    out.mkdir(parents=True, exist_ok=True)
+    from gantool.media.files import make_folder
+
+    make_folder(out)
     return out / "check.png"
 
 

@@ -44,6 +44,22 @@ def output_error(exc: OSError, target: str | os.PathLike[str]) -> OutputError:
     return OutputError(f"the output cannot be written: {exc.strerror or exc}", target, _ELSEWHERE)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for outputs, and those above it, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made, or a file stands in its place or where a folder above it would be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as exc:
+        raise output_error(OSError(errno.ENOTDIR, ""), folder) from exc
+    except FileNotFoundError as exc:  # as in /proc, where nobody makes folders
+        raise OutputError("no folder can be made here", folder, _ELSEWHERE) from exc
+    except OSError as exc:
+        raise output_error(exc, folder) from exc
+
+
 @contextlib.contextmanager
 def atomic(target: Path, *, overwrite: bool, folder: Path | None = None) -> Iterator[Path]:
     """Yield an empty temporary file beside ``target``; when the body ends well it becomes ``target``.

@@ -17,7 +17,7 @@ import torch
 from gantool import catalog
 from gantool.data import data_hash
 from gantool.errors import InputError, OutputError, UsageError
-from gantool.media.files import atomic
+from gantool.media.files import atomic, make_folder, output_error
 from gantool.settings import configure
 from gantool.training.paths import located
 from gantool.training.request import TrainRequest
@@ -111,7 +111,8 @@ def open_run(
     first one writes; the others wait for it.
 
     Raises:
-        OutputError: the folder of a new run exists already, and there is something in it to lose.
+        OutputError: the folder of a new run exists already, and there is something in it to lose, or it
+            cannot be made or written to.
         InputError: ``--resume`` names no run, or one of another task.
         UsageError: ``--resume`` together with other settings or another seed than the run has.
     """
@@ -135,11 +136,15 @@ def _started(
     run = Run(request.out, steps, request.seed or 0, settings, False, writes=writes)
     if not writes:
         return run, config
-    if request.out.exists() and any(p.name not in _BEFORE_A_STEP for p in request.out.iterdir()):
+    make_folder(request.out)
+    try:
+        full = any(path.name not in _BEFORE_A_STEP for path in request.out.iterdir())
+    except OSError as error:
+        raise output_error(error, request.out) from error
+    if full:
         raise OutputError(
             "the run folder exists", request.out, "Use --resume to go on with it, or another -o"
         )
-    request.out.mkdir(parents=True, exist_ok=True)
     run.lock = _locked(run.folder)
     if run.lock is not None:
         run.lock.truncate(0)
@@ -211,7 +216,10 @@ def _locked(folder: Path) -> IO[str] | None:
         import fcntl
     except ImportError:  # Windows
         return None
-    file = (folder / "log.jsonl").open("a", encoding="utf-8")
+    try:
+        file = (folder / "log.jsonl").open("a", encoding="utf-8")
+    except OSError as error:
+        raise output_error(error, folder) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
