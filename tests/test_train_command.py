@@ -13,7 +13,7 @@ import torch
 import typer
 from cli_kit import call, start
 
-from gantool import devices
+from gantool import devices, training
 from gantool.catalog import embedded_row
 from gantool.commands import one_voice
 from gantool.commands import train as command
@@ -316,6 +316,32 @@ def test_what_cannot_be_done_is_one_sentence(photos, tmp_path, capfd, words, cod
     base = ["train", "--task", "upscale", photos, "-o", tmp_path / "run", "--steps", "1", *PLAIN, *SMALL]
     done = call(capfd, *base, *words)
     assert done.code == code and sentence in done.err and done.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("there", ["", "runs", "runs/new"])
+def test_a_refused_run_takes_with_it_what_it_made_and_no_more(photos, tmp_path, capfd, there):
+    run = tmp_path / "runs/new"
+    (tmp_path / there).mkdir(parents=True, exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    words = ["train", "--task", "upscale", photos, "-o", run, "--steps", "1", *PLAIN]
+    assert call(capfd, *words, *SMALL, "--set", "init=gone.safetensors").code != 0
+    assert sorted(tmp_path.rglob("*")) == before
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "check.png").write_bytes(b"a sheet")
+    assert call(capfd, *words, "--set", "scale=7").code != 0
+    assert [path.name for path in run.iterdir()] == ["check.png"]
+
+
+def test_a_run_that_fails_later_keeps_all(photos, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(training.Loop, "_after", lambda self: failing())
+
+    def failing():
+        raise DeviceError("out of memory")
+
+    words = ["train", "--task", "upscale", photos, "-o", tmp_path / "run", "--steps", "2", *SMALL, *PLAIN]
+    assert call(capfd, *words).code == 6
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "log.jsonl"}
 
 
 @pytest.mark.parametrize("check", [[], ["--check"]])

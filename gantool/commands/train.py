@@ -192,7 +192,12 @@ def command(
         console.task(f"train {task}", unit="step") as progress,
     ):
         request.progress = progress
-        model = _train(request)
+        try:
+            model = _train(request)
+        except BaseException:
+            if request.opened is not None:
+                request.opened.withdraw()
+            raise
     if first:
         console.result(str(model), {"task": task, "output": str(model), "run": str(run)})
 

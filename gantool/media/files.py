@@ -44,14 +44,16 @@ def output_error(exc: OSError, target: str | os.PathLike[str]) -> OutputError:
     return OutputError(f"the output cannot be written: {exc.strerror or exc}", target, _ELSEWHERE)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder for outputs, and those above it, unless it is there.
+def make_folder(folder: Path) -> tuple[Path, ...]:
+    """Make a folder for outputs, and those above it, where they are not there; returns those made, it first.
 
     Raises:
         OutputError: it cannot be made, or a file stands in its place or where a folder above it would be.
     """
     try:
+        made = tuple(place for place in (folder, *folder.parents) if not place.exists())
         folder.mkdir(parents=True, exist_ok=True)
+        return made
     except (FileExistsError, NotADirectoryError) as exc:
         raise output_error(OSError(errno.ENOTDIR, ""), folder) from exc
     except FileNotFoundError as exc:  # as in /proc, where nobody makes folders

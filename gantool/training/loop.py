@@ -87,7 +87,7 @@ class Loop:
                 for step in range(self.start, self.stop):
                     state.seed_step(self.run.seed, step, self.fabric.global_rank)
                     yield step
-                    self.done = step + 1
+                    self.done, self.run.begun = step + 1, True
                     self._after()
                     self._check()
         except (Stopped, KeyboardInterrupt):

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gantool.training.run import Run
 
 
 def _silent(_: str) -> None:
@@ -24,6 +27,7 @@ class TrainRequest:
     ``devices`` per node and ``nodes`` share every step's batch; ``accumulate`` splits a process's share into
     that many parts that go through the nets one after the other. Neither changes what is learned, but for
     what looks across a batch (batch norm, relativistic critics, CutMix).
+    ``opened`` is the run that :func:`~gantool.training.open_run` made or reopened for it.
     ``check`` raises :class:`~gantool.errors.Stopped` when the user asked for a stop; ``shield`` wraps the
     loop, so that a signal takes effect between two steps and ``last.ckpt`` can be saved whole.
     """
@@ -48,6 +52,7 @@ class TrainRequest:
     say: Callable[[str], None] = _silent
     warn: Callable[[str], None] = _silent
     progress: Any = None
+    opened: Run | None = field(default=None, init=False)
     check: Callable[[], None] = lambda: None
     shield: Callable[[], AbstractContextManager[Any]] = nullcontext
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -44,6 +45,8 @@ class Run:
     )  # held open while this process writes to the folder
     writes: bool = True  # False in all but the first process of a training
     record: dict[str, Any] | None = None  # what is still to be written into config.json
+    made: tuple[Path, ...] = ()  # the folders that this run had to make, the innermost first
+    begun: bool = False  # a step of it was made
 
     @property
     def last(self) -> Path:
@@ -77,6 +80,16 @@ class Run:
         """The best score logged up to a step, times ``sign``; minus infinity before the first."""
         values = [sign * entry[score] for entry in self.entries(until) if score in entry]
         return max(values, default=-float("inf"))
+
+    def withdraw(self) -> None:
+        """Leave no trace of a new run that was refused before its first step; of any other, everything."""
+        if self.resumed or self.begun or not self.writes or self.last.exists():
+            return
+        for name in ("config.json", "log.jsonl"):
+            (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what else is in there is not this run's
+            for folder in self.made:
+                folder.rmdir()
 
     def write_record(self) -> None:
         """Bring ``config.json`` up to date, if there is anything new to say."""
@@ -118,6 +131,7 @@ def open_run(
     """
     writes = fabric is None or fabric.global_rank == 0
     run, config = (_reopened if request.resume else _started)(request, kind, default_steps, files, writes)
+    request.opened = run
     if fabric is not None:
         fabric.barrier()
     return run, config
@@ -136,7 +150,7 @@ def _started(
     run = Run(request.out, steps, request.seed or 0, settings, False, writes=writes)
     if not writes:
         return run, config
-    make_folder(request.out)
+    run.made = make_folder(request.out)
     try:
         full = any(path.name not in _BEFORE_A_STEP for path in request.out.iterdir())
     except OSError as error:
