@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
@@ -252,7 +253,8 @@ def fused(
 ) -> tuple[np.ndarray, int]:
     """One front view of the face that a film shows most, and of how many frames it was made.
 
-    Arguments and errors as for :func:`gantool.engine.run_video`; InputError where there is no face.
+    Arguments and errors as for :func:`gantool.engine.run_video`; InputError where there is no face. A still
+    picture cannot say that its pixels are not square, so those of the film are made so first.
     """
     assert info.path is not None
     passing = step.begin(warn)
@@ -263,6 +265,8 @@ def fused(
     with Relay(check) as relay:
         decode = partial(read_frames, info.path, info, **part, deep=info.deep, warn=warn)
         frames = relay.source("decode", decode, frame_bytes)
+        if step.find is not None:  # a box is told in the film's own pixels
+            frames = (replace(frame, rgb=_as_shown(frame.rgb, info.sar)) for frame in frames)
         follow = partial(passing.follow, frames)
         for seen in relay.source(passing.stage, follow, lambda one: frame_bytes(one.frame)):
             passing.count(seen)
@@ -276,6 +280,15 @@ def fused(
     if len(people) > 1:
         warn(f"{len(people)} faces are shown one after the other; this is the one that is seen best")
     return most.view(), most.count
+
+
+def _as_shown(rgb: np.ndarray, sar: Fraction) -> np.ndarray:
+    """A frame (H,W,3) with square pixels, none of them lost."""
+    if sar == 1:
+        return rgb
+    height, width = rgb.shape[:2]
+    size = (round(width * sar), height) if sar > 1 else (width, round(height / sar))
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
 
 
 def _enough_for_cuts(gray: np.ndarray, earlier: np.ndarray) -> np.ndarray:

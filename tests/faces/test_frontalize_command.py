@@ -499,6 +499,18 @@ def test_one_picture_of_a_film(here, net, capfd):
     assert done.code == ExitCode.OUTPUT
 
 
+def test_one_picture_of_a_film_whose_pixels_are_not_square(here, net, capfd):
+    whole = [blob(scene(90, 240, 320).copy(), (160 + 4 * t, 120), 120) for t in range(3)]
+    squeezed = [np.ascontiguousarray(frame[:, ::2]) for frame in whole]
+    write_clip(Path("whole.mp4"), whole, Fraction(25), None, crf=4)
+    write_clip(Path("tv.mp4"), squeezed, Fraction(25), None, crf=4, sar=Fraction(2))
+    boxes = []
+    for name in ("whole.mp4", "tv.mp4"):
+        assert call(capfd, "frontalize", name, "--model", net, "--fuse", "--strength", 0).code == 0
+        boxes.append(pixels(name.replace(".mp4", ".frontalize.png")).astype(int))
+    assert np.abs(boxes[0] - boxes[1]).mean() < 6
+
+
 def test_a_larger_film_and_one_where_the_place_is_said(here, net, capfd, blind):
     film("f.mp4", [(80, 60)] * 4)
     words = ("--face-box", "60,35,40,50", "--scale", 2, "-q")
