@@ -45,6 +45,16 @@ def find_photos(roots: Sequence[Path]) -> list[Path]:
     return found
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 photograph", "2 photographs"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def told(learnt: int, noun: str, kept_out: int, steps: int) -> str:
+    """What a training is about to do, in words."""
+    return f"{counted(learnt, noun)} to train on, {kept_out} kept out; {counted(steps, 'step')}"
+
+
 def data_hash(paths: Sequence[Path]) -> str:
     """A short fingerprint of the training set: names and sizes, in order."""
     digest = hashlib.sha256()

@@ -49,7 +49,8 @@ class GantoolError(Exception):
         where = f" ({self.file})" if self.file is not None else ""
         after = ""
         if self.remedy:
-            after = f" {self.remedy}" if self.remedy.endswith("?") else f" {self.remedy.rstrip('.')}."
+            whole = self.remedy.endswith(("?", "..."))
+            after = f" {self.remedy}" if whole else f" {self.remedy.rstrip('.')}."
         # Typer's own words may end with a question.
         end = "" if self.what.endswith("?") and not where else "."
         return f"{self.what.rstrip('.')}{where}{end}{after}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import field
 from typing import Any, TypeVar
@@ -75,4 +76,6 @@ def configure(kind: type[T], settings: dict[str, str]) -> T:
             raise UsageError(
                 f"{name} must be at most {high:g}, not {text}", remedy="--list shows the defaults"
             )
+        if wanted is float and not math.isfinite(values[name]):
+            raise UsageError(f"{name} takes a number, not '{text}'", remedy="--list shows the defaults")
     return kind(**values)

@@ -17,6 +17,7 @@ from gantool.data import (
     read_rgb,
     split,
     step_rng,
+    told,
 )
 from gantool.errors import InputError
 
@@ -132,3 +133,8 @@ def test_split_never_takes_more_than_a_tenth():
     held, rest = split(paths, 16, 0)
     assert len(held) == 3 and sorted(held + rest) == sorted(paths)
     assert split(paths, 16, 0) == (held, rest)
+
+
+def test_one_is_singular():
+    assert told(1, "photograph", 0, 1) == "1 photograph to train on, 0 kept out; 1 step"
+    assert told(2, "photograph", 1, 10) == "2 photographs to train on, 1 kept out; 10 steps"

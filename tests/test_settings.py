@@ -30,6 +30,9 @@ def test_settings_take_the_type_of_their_default():
         configure(Config, {"count": "0"})
     with pytest.raises(UsageError, match="at most 9"):
         configure(Config, {"count": "10"})
+    for text in ("inf", "-inf", "nan", "1e999"):
+        with pytest.raises(UsageError, match="lr takes a number, not"):
+            configure(Config, {"lr": text})
 
 
 @pytest.mark.parametrize("recipe", [colorize, upscale])

@@ -309,7 +309,11 @@ def test_config_files_that_are_wrong(tmp_path, text, error, word):
         (["--devices", "999"], 6, "--devices 999 on a machine with"),
         (["--strategy", "fsdp"], 2, "no strategy called"),
         (["--accumulate", "3"], 2, "cannot be shared evenly"),
+        (["--accumulate", "3"], 2, "a batch of 4 cannot be shared evenly in 3 parts. Use --set batch=3."),
         (["--set", "widht=3"], 2, "Did you mean width?\n"),
+        (["--set", "lr=inf"], 2, "lr takes a number, not 'inf'"),
+        (["--set", "init=gone.pth"], 5, "No such file or directory (gone.pth). Check --set init=gone.pth."),
+        (["--set", "eye=gone.pth"], 5, "no such checkpoint file (gone.pth). Check --set eye=gone.pth."),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(photos, tmp_path, capfd, words, code, sentence):
@@ -356,6 +360,13 @@ def test_a_run_that_cannot_be_written_is_one_sentence(photos, tmp_path, capfd, c
         )
         assert done.code == ExitCode.OUTPUT and done.err.count("\n") == 1, done.err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_missing_style_is_one_sentence(photos, tmp_path, capfd):
+    words = ["train", "--task", "fast_style", photos, "-o", tmp_path / "run", "--set", "style=gone.png"]
+    done = call(capfd, *words, *PLAIN)
+    assert done.code == 3
+    assert done.err == "gantool: error: no such style picture (gone.png). Check --set style=...\n"
 
 
 def test_out_of_memory_names_what_helps(photos, tmp_path, capfd, monkeypatch):

@@ -18,7 +18,7 @@ from gantool.commands.config_file import read_config
 from gantool.commands.one_voice import one_voice
 from gantool.commands.options import Hardware, Output, examples, option, panels
 from gantool.console import Console
-from gantool.errors import DeviceError, InputError, UsageError
+from gantool.errors import DeviceError, InputError, UsageError, WeightsError
 
 TASKS = (
     "colorize",
@@ -208,6 +208,9 @@ def _train(request: Any) -> Path:
 
     try:
         return importlib.import_module(f"gantool.recipes.{request.task}").train(request)
+    except WeightsError as error:
+        error.remedy = _named(error, request) or error.remedy
+        raise
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):  # torch's words for a batch norm of one number
             raise
@@ -223,6 +226,15 @@ def _train(request: Any) -> Path:
         remedy=f"Use --accumulate {request.accumulate * 2}, --precision bf16, or a smaller --set batch=... "
         "or crop=...",
     )
+
+
+def _named(error: WeightsError, request: Any) -> str:
+    """The advice about a file that is missing, if a parameter names it, for which ``--model`` was taken."""
+    for key, value in (request.opened.config if request.opened else request.settings).items():
+        files = [str(Path(value)), str(Path(value) / "model.safetensors")] if isinstance(value, str) else []
+        if "--model" in error.remedy and value and error.file in files:
+            return f"Check --set {key}={value}"
+    return ""
 
 
 def _past(resume: Path | None) -> dict[str, Any]:

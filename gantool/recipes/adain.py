@@ -99,9 +99,10 @@ def train(request: TrainRequest) -> Path:
 
     saved = {"net": net, "ema": ema, "optimizer": optimizer}
     loop = Loop(run, request, fabric, config.batch, saved, sample, export, "-held", paired=False)
+    contents, shown = data.counted(len(paths), "content"), data.counted(len(paintings), "painting")
     request.say(
-        f"{len(paths)} contents and {len(paintings)} paintings to train on, {len(held)} contents kept out; "
-        f"{run.steps} steps; losses by {eye.name}"
+        f"{contents} and {shown} to train on, {data.counted(len(held), 'content')} kept out; "
+        f"{data.counted(run.steps, 'step')}; losses by {eye.name}"
     )
     dataset = data.Steps(sources.photos, sources.pair, config.batch, run.seed, share)
     feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)

@@ -109,7 +109,7 @@ def train(request: TrainRequest) -> Path:
         _export(path, run, config, ema.state)
 
     loop = Loop(run, request, fabric, config.batch, parts, sample, export)
-    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
+    request.say(data.told(len(paths), "photograph", len(held), run.steps))
 
     def crop(item: tuple[np.ndarray, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         return colors.crop(item, rng, config.crop, config.old)

@@ -110,7 +110,8 @@ def train(request: TrainRequest) -> Path:
     parts |= {"b_optimizer": b_optimizer, "a_optimizer": a_optimizer}
     parts |= {"d_b_optimizer": d_b_optimizer, "d_a_optimizer": d_a_optimizer}
     loop = Loop(run, request, fabric, config.batch, parts, sample, export, better="-held_cycle", paired=False)
-    request.say(f"{len(keys[0])} pictures A, {len(keys[1])} pictures B to train on; {run.steps} steps")
+    sides = [f"{data.counted(len(side), 'picture')} {name}" for side, name in zip(keys, "AB", strict=True)]
+    request.say(f"{', '.join(sides)} to train on; {data.counted(run.steps, 'step')}")
     feeds = data.Together(
         *(
             data.Steps(side, lambda item, rng: _crop(item, rng, config), config.batch, run.seed, share, lane)

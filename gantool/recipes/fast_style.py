@@ -93,9 +93,7 @@ def train(request: TrainRequest) -> Path:
 
     parts = {"net": net, "ema": ema, "optimizer": optimizer}
     loop = Loop(run, request, fabric, config.batch, parts, sample, export, "-held", paired=False)
-    request.say(
-        f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps; losses by {eye.name}"
-    )
+    request.say(f"{data.told(len(paths), 'photograph', len(held), run.steps)}; losses by {eye.name}")
 
     def crop(item: tuple[np.ndarray, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         return (data.to_chw(data.square(item[0], config.crop, rng)),)

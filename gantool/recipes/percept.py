@@ -74,7 +74,7 @@ def train(request: TrainRequest) -> Path:
 
     parts = {"net": net, "ema": ema, "optimizer": optimizer}
     loop = Loop(run, request, fabric, config.batch, parts, sample, export, better="-disorder")
-    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
+    request.say(data.told(len(paths), "photograph", len(held), run.steps))
     dataset = data.Steps(photos, lambda item, rng: _crop(item, rng, config), config.batch, run.seed, share)
     feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
     for step in loop:

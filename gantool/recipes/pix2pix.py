@@ -103,7 +103,8 @@ def train(request: TrainRequest) -> Path:
     parts = {"net": net, "ema": ema, "optimizer": g_optimizer}
     parts |= {"critic": critic, "critic_optimizer": d_optimizer, "pool": pool}
     loop = Loop(run, request, fabric, config.batch, parts, sample, export)
-    request.say(f"{len(keys)} pairs ({layout.kind}) to train on, {len(held)} kept out; {run.steps} steps")
+    found = f"{data.counted(len(keys), 'pair')} ({layout.kind})"
+    request.say(f"{found} to train on, {len(held)} kept out; {data.counted(run.steps, 'step')}")
     dataset = data.Steps(items, pairs.crop, config.batch, run.seed, share)
     feed = data.batches(dataset, loop.start, loop.stop, config.workers, fabric.device)
     for step in loop:

@@ -83,7 +83,7 @@ def train(request: TrainRequest) -> Path:
 
     parts = {"net": net, "ema": ema, "optimizer": optimizer}
     loop = Loop(run, request, fabric, config.batch, parts, sample, export)
-    request.say(f"{len(paths)} photographs to train on, {len(held)} kept out; {run.steps} steps")
+    request.say(data.told(len(paths), "photograph", len(held), run.steps))
 
     def crop(item: tuple[np.ndarray, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         return _crop(item, rng, config, spoil)

@@ -59,8 +59,7 @@ class Learner(Generic[C]):
 
         parts, batch = {"net": self.net, "ema": self.ema} | parts, self.config.batch
         loop = Loop(self.run, self.request, self.fabric, batch, parts, sample, self._export, better)
-        counts = f"{len(self.paths)} photographs to train on, {len(self.held)} kept out"
-        self.request.say(f"{counts}; {self.run.steps} steps")
+        self.request.say(data.told(len(self.paths), "photograph", len(self.held), self.run.steps))
         return loop
 
     def steps(self, loop: Loop) -> Iterator[tuple[int, list[Tensor]]]:

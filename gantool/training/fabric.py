@@ -149,9 +149,10 @@ def share_of(fabric: Any, batch: int, accumulate: int) -> tuple[int, int]:
     """
     parts = fabric.world_size * accumulate
     if batch % parts:
+        devices = f" by {fabric.world_size} devices" if fabric.world_size > 1 else ""
+        pieces = f" in {accumulate} parts{' each' if devices else ''}" if accumulate > 1 else ""
         raise UsageError(
-            f"a batch of {batch} cannot be shared evenly by {fabric.world_size} devices"
-            + (f" in {accumulate} parts" if accumulate > 1 else ""),
+            f"a batch of {batch} cannot be shared evenly{devices}{pieces}",
             remedy=f"Use --set batch={max(1, batch // parts) * parts}",
         )
     return fabric.global_rank, fabric.world_size
