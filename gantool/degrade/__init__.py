@@ -22,7 +22,7 @@ RECIPES: dict[str, type[Recipe]] = {
     kind.name: kind for kind in (Bicubic, BSRGAN, RealESRGAN, RealSR, OldFilm)
 }
 
-__all__ = ["RECIPES", "Recipe", "recipe"]
+__all__ = ["RECIPES", "Recipe", "recipe", "spoiler"]
 
 
 def recipe(name: str, /, scale: int | str | None = None, **parameters: Any) -> Recipe:
@@ -44,3 +44,15 @@ def recipe(name: str, /, scale: int | str | None = None, **parameters: Any) -> R
     if scale is not None:
         parameters["scale"] = scale
     return configure(kind, {key: str(value) for key, value in parameters.items()})
+
+
+def spoiler(name: str, /, **parameters: Any) -> Recipe:
+    """The recipe of that name, for pictures that keep their size.
+
+    Raises:
+        UsageError: as :func:`recipe`, and for bicubic, which only makes pictures smaller.
+    """
+    if name == Bicubic.name:
+        others = ", ".join(known for known in RECIPES if known != name)
+        raise UsageError(f"{name} spoils nothing where pictures keep their size", remedy=f"Use {others}")
+    return recipe(name, scale=1, **parameters)

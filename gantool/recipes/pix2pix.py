@@ -233,7 +233,7 @@ class Pairs:
         if layout.kind == "photos" and config.make != "gray":
             from gantool import degrade
 
-            self.recipe = degrade.recipe(config.make, scale=1)
+            self.recipe = degrade.spoiler(config.make)
 
     def split(self, seed: int) -> tuple[list[layouts.Sample], list[layouts.Sample]]:
         """(held out, trained on): the layout's own test part, or a share of its pairs."""

@@ -143,8 +143,8 @@ def _recipe(config: Config) -> degrade.Recipe:
     if config.crop % 16:
         raise UsageError(f"crop={config.crop} is not a multiple of 16", remedy="Try --set crop=128")
     if config.degrade == "old-film":
-        return degrade.recipe(config.degrade, preset=config.preset)
-    return degrade.recipe(config.degrade, scale=1)
+        return degrade.spoiler(config.degrade, preset=config.preset)
+    return degrade.spoiler(config.degrade)
 
 
 def _shrink(image: np.ndarray, config: Config) -> tuple[np.ndarray] | None:

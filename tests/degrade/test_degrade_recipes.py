@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantool.degrade import RECIPES, Recipe, recipe
+from gantool.degrade import RECIPES, Recipe, recipe, spoiler
 from gantool.degrade.real_esrgan import sharpened
 from gantool.errors import InputError, UsageError
 from gantool.ops.resize import matlab_resize
@@ -275,3 +275,17 @@ def test_realsr_cleans_bad_photos_first():
     low, target = spoil.pair(image, rng())
     np.testing.assert_array_equal(target, matlab_resize(image, 32, 44))
     assert low.shape == (8, 11, 3) and spoil.least_side == 8
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_what_spoils_pictures_of_one_size_leaves_none_as_it_was(name):
+    spoil, image = spoiler(name), scene()
+    if name == "realsr":
+        spoil = spoil.with_noise([])  # type: ignore[attr-defined]
+    bad, good = spoil.pair(image, rng())
+    assert bad.shape == good.shape and np.abs(bad.astype(int) - good).mean() > 1
+
+
+def test_bicubic_spoils_nothing_where_pictures_keep_their_size():
+    with pytest.raises(UsageError, match="bicubic spoils nothing where pictures keep their size"):
+        spoiler("bicubic")

@@ -58,6 +58,8 @@ def test_a_recipe_that_shrinks_pictures_and_an_odd_crop_are_refused(photos, tmp_
         run(photos, tmp_path / "a", steps=1, settings=SMALL | {"crop": "40"})
     with pytest.raises(UsageError, match="unknown recipe"):
         run(photos, tmp_path / "b", steps=1, settings=SMALL | {"degrade": "rain"})
+    with pytest.raises(UsageError, match="bicubic spoils nothing"):
+        run(photos, tmp_path / "c", steps=1, settings=SMALL | {"degrade": "bicubic"})
 
 
 def test_a_perceptual_net_without_a_loss_is_refused(photos, tmp_path):
