@@ -251,6 +251,16 @@ def test_a_state_without_a_loss_scale_goes_on_in_fp16(tmp_path):
     assert training.load_last(run, {"net": net, "scaler": scaler}) == 7
 
 
+@pytest.mark.parametrize("text", ['{"task": "upsc', "[]", '{"task": "upscale"}'])
+def test_damaged_settings_are_one_sentence(tmp_path, text):
+    asked = request(tmp_path, steps=10)
+    run, _ = training.open_run(asked, Config, lambda c: 99)
+    run.last.touch()
+    (run.folder / "config.json").write_text(text)
+    with pytest.raises(InputError, match="settings"):
+        training.saved_config(run.folder)
+
+
 def test_every_step_draws_its_own_random_numbers():
     def draw(*key):
         training.seed_step(*key)

@@ -53,6 +53,6 @@ def spoiler(name: str, /, **parameters: Any) -> Recipe:
         UsageError: as :func:`recipe`, and for bicubic, which only makes pictures smaller.
     """
     if name == Bicubic.name:
-        others = ", ".join(known for known in RECIPES if known != name)
-        raise UsageError(f"{name} spoils nothing where pictures keep their size", remedy=f"Use {others}")
+        what = f"{name} spoils nothing where pictures keep their size"
+        raise UsageError(what, remedy="Use another recipe, such as old-film or real-esrgan")
     return recipe(name, scale=1, **parameters)

@@ -26,6 +26,7 @@ from gantool.training.request import TrainRequest
 T = TypeVar("T")
 
 _BEFORE_A_STEP = ("check.png", "config.json", "log.jsonl")  # what stands there before the first save
+ANEW = "Start a new run, with --set init=... from the model.safetensors beside it"
 _TELLING = ("precision", "accumulate")  # options that change what is learned
 
 
@@ -221,7 +222,13 @@ def saved_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file() or not (folder / "last.ckpt").is_file():
         raise InputError("not a run folder that can go on", folder, "It needs config.json and last.ckpt")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"the run's settings cannot be read: {error}", path, ANEW) from error
+    if not isinstance(saved, dict) or not saved.keys() >= {"task", "steps", "seed", "settings"}:
+        raise InputError("these are not the settings of a run", path, ANEW)
+    return saved
 
 
 def _locked(folder: Path) -> IO[str] | None:

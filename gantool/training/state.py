@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gantool.errors import DivergedError, InputError
 from gantool.loading import read_state
 from gantool.media.files import atomic
-from gantool.training.run import Run
+from gantool.training.run import ANEW, Run
 
 _MAY_LACK = {"health", "scaler"}  # of runs that began before it was kept, or in another precision than fp16
 
@@ -134,7 +134,7 @@ def load_last(run: Run, parts: dict[str, Any]) -> int:
         raise InputError(
             f"the saved state cannot be restored: {_first_line(error)}",
             run.last,
-            "Start a new run, with --set init=... from the model.safetensors beside it",
+            ANEW,
         ) from error
 
 
