@@ -220,5 +220,5 @@ def _as_known(error: Exception) -> GantoolError | None:
         path = getattr(context, "command_path", None) or "gantool"
         return UsageError(text, remedy=f"See {path} --help")
     if isinstance(error, MemoryError):
-        return DeviceError("out of memory", remedy="Use smaller inputs, --batch-size 1 or --device cpu")
+        return DeviceError("out of memory", remedy="Use smaller inputs or --batch-size 1")
     return None

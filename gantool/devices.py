@@ -91,6 +91,9 @@ def check_memory(height: int, width: int) -> None:
 
     Counted are an RGB picture in float, twice, and in whole numbers; Linux alone tells what is free.
 
+    Args:
+        height, width: of the result, px.
+
     Raises:
         DeviceError: it is short.
     """

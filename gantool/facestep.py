@@ -168,8 +168,6 @@ class FaceStep:
             said += self.could_be_larger(max(face.crop_px for face in some))
             plain = replace(picture, alpha=None, notes=())
             return Found([replace(plain, rgb=view) for view in views], records, said)
-        if self.strength == 0:
-            return Found([picture], records, said)
         whole, count = frontalize.pasted(picture.rgb, some, views)
         if not count:
             raise InputError(too_far(some), remedy=LEAVE_OUT)
@@ -177,7 +175,7 @@ class FaceStep:
             record["pasted"] = frontalize.can_be_pasted(face)
         if count < len(some):
             said.append(f"{len(some) - count} of {len(some)} faces are turned too far to be put back")
-        return Found([replace(picture, rgb=whole)], records, said)
+        return Found([replace(picture, rgb=whole) if self.strength > 0 else picture], records, said)
 
 
 def build(

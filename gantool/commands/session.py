@@ -267,7 +267,9 @@ def as_expected(error: Exception) -> GantoolError | None:
     if isinstance(error, LoadFailed):
         return error.cause
     if is_out_of_memory(error):
-        return DeviceError("out of memory", remedy="Use --batch-size 1, a smaller --tile-px or --device cpu")
+        ways = ("--batch-size 1", "a smaller --tile-px", "--device cpu")
+        own = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)  # it is the CPU's memory
+        return DeviceError("out of memory", remedy=f"Use {' or '.join(ways[:2] if own else ways)}")
     if isinstance(error, BrokenPipeError):
         return OutputError("the reader of standard output has gone away", remedy="Write to a file with -o")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -2,7 +2,8 @@
 
 YuNet finds many such faces and takes them for upright ones, with points in the wrong places; but it is surer
 of a face when it does stand upright. Over 113 pictures of faces its score was never higher the wrong way up.
-In pictures of anything else it finds something in other turns too, of scores up to 0.85.
+In pictures of anything else it finds something in other turns too, of scores up to 0.85. By the scores asked
+for here, none of 106 upright faces was turned, and seven of ten of the same pictures, turned, were set right.
 """
 
 from __future__ import annotations

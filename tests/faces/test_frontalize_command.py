@@ -326,7 +326,8 @@ def test_put_back_at_strength_0_nothing_is_changed(here, net, capfd):
     photo("a.png", (150, 120, 90, 10))
     film("f.mp4", [(80, 60)] * 2)
     words = ("--model", net, "--paste", "--strength", 0)
-    assert call(capfd, "frontalize", "a.png", *words).code == 0
+    (record,) = call(capfd, "frontalize", "a.png", *words, "--json").records
+    assert record["faces"][0]["pasted"] is True
     assert (pixels("a.png") == pixels("a.frontalize.png")).all()
     assert call(capfd, "frontalize", "f.mp4", "-o", "g.mkv", *words, *LOSSLESS).code == 0
     assert all((a == b).all() for a, b in zip(frames_of("f.mp4"), frames_of("g.mkv"), strict=True))
