@@ -28,7 +28,6 @@ from gantool.settings import param, path_param
 from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 
 LAYOUTS = ("side-by-side", "pairs", "photos")
-PLAIN = True  # memory order on a CPU
 
 
 @dataclass
@@ -82,12 +81,13 @@ def train(request: TrainRequest) -> Path:
     if config.init and not run.resumed:
         request.say(training.start_from(net, config.init))
     ema, pool = Ema(net, config.ema), ImagePool(config.pool, run.seed + share[0])
+    plain = config.net == "resnet"  # memory order on a CPU
     model, g_optimizer = training.set_up(
-        fabric, request, net, training.adam(net, config.lr, config.beta1), PLAIN
+        fabric, request, net, training.adam(net, config.lr, config.beta1), plain
     )
     d_lr = config.critic_lr or config.lr
     d_model, d_optimizer = training.set_up(
-        fabric, request, critic, training.adam(critic, d_lr, config.beta1), PLAIN
+        fabric, request, critic, training.adam(critic, d_lr, config.beta1), plain
     )
     ask = training.judge(fabric, d_model, critic)
     ema.to(fabric.device)
@@ -117,7 +117,7 @@ def train(request: TrainRequest) -> Path:
         # The critic: A with B is real, A with what the generator makes of it is not.
         d_optimizer.zero_grad(set_to_none=True)
         for (a, b), last in training.micro_batches(batch, request.accumulate):
-            a, b = training.channels_last(a, PLAIN), training.channels_last(b, PLAIN)
+            a, b = training.channels_last(a, plain), training.channels_last(b, plain)
             with (
                 fabric.no_backward_sync(model, enabled=not last),
                 torch.set_grad_enabled(request.accumulate == 1),
@@ -142,7 +142,7 @@ def train(request: TrainRequest) -> Path:
         g_optimizer.zero_grad(set_to_none=True)
         with training.frozen(critic):
             for (a, b), last in training.micro_batches(batch, request.accumulate):
-                a, b = training.channels_last(a, PLAIN), training.channels_last(b, PLAIN)
+                a, b = training.channels_last(a, plain), training.channels_last(b, plain)
                 with fabric.no_backward_sync(model, enabled=not last):
                     fake = made[0] if request.accumulate == 1 else model(a).float()
                     pair = torch.cat((a, fake), 1)

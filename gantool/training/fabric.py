@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gantool import catalog
 from gantool.errors import DeviceError, UsageError
+from gantool.ops import fewpixels
 from gantool.training.request import TrainRequest
 
 STRATEGIES = ("auto", "ddp")
@@ -110,13 +111,15 @@ def set_up(
 ) -> tuple[Any, Any]:
     """A net and its optimiser for the loop: channels-last, compiled if asked for, one copy per process.
 
-    ``plain_on_cpu`` leaves it in the plain order there: quicker for the wide, few-pixel layers of pix2pix's
-    and CycleGAN's nets (12 to 20 %), slower for others.
+    ``plain_on_cpu`` leaves it in the plain order there: quicker for CycleGAN's nets, slower for others.
+    Layers of many weights and few pixels have a way of their own there (``ops/fewpixels.py``).
     Batch norm is synchronised over processes on GPUs (on CPUs PyTorch cannot).
     ``net`` itself stays what is averaged, sampled and saved; its parameters are those of what is returned.
     """
     if not (plain_on_cpu and fabric.device.type == "cpu"):
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if fabric.device.type == "cpu":
+        fewpixels.quicken(net)
     _mend_instance_norm(net)
     ready: nn.Module = net
     if fabric.world_size > 1 and fabric.device.type == "cuda":
