@@ -4,8 +4,8 @@
 
 The plain loop is what pytorch-CycleGAN-and-pix2pix does at a step, on the same architectures: float32, the
 default memory order, Adam; data are in memory already. Ours is ``gantool train`` itself with all it does:
-pictures read and cropped, EMA, log. Both run in turns in one process; a ratio above 1 means that gantool is
-quicker.
+pictures read and cropped, EMA, log. They run in turns, each in a process of its own, as they would for a
+user; a ratio of their medians above 1 means that gantool is quicker.
 With ``--original FILE``, the plain loop takes its nets from that program's ``models/networks.py``.
 """
 
@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,7 +30,8 @@ from gantool.models.pix2pix import NLayerDiscriminator, UnetGenerator, initialis
 from gantool.recipes import pix2pix
 from gantool.training import TrainRequest
 
-WARMUP = 16  # steps before ours runs at its own pace
+WARMUP = 12  # steps before ours runs at its own pace
+KINDS = ("plain fp32", "gantool fp32", "gantool bf16")
 
 
 class Clock:
@@ -124,14 +128,36 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--ngf", type=int, default=64)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--original", type=Path, default=None)
+    parser.add_argument("--one", nargs=2, metavar=("KIND", "BATCH"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.one:
+        print(measured(options, options.one[0], int(options.one[1])))
+        return
+    print(f"pix2pix, {options.size} px, ngf {options.ngf}, {options.device}: images/s (ratio to plain fp32)")
+    for batch in options.batch:
+        found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        for _ in range(options.rounds):
+            for kind in KINDS:
+                command = [sys.executable, *sys.argv, "--one", kind, str(batch)]
+                done = subprocess.run(command, check=True, capture_output=True, text=True)
+                found[kind].append(float(done.stdout.split()[-1]))
+        middle = {kind: statistics.median(values) for kind, values in found.items()}
+        words = [f"{k} {v:.3f} ({v / middle['plain fp32']:.2f})" for k, v in middle.items()]
+        print(f"batch {batch}: " + ", ".join(words), flush=True)
+
+
+def measured(options: Any, kind: str, batch: int) -> float:
+    """Images per second, in this process."""
     if options.threads:
         torch.set_num_threads(options.threads)
+    program, precision = kind.split()
+    if program == "plain":
+        return plain(options, batch)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -139,19 +165,7 @@ def main() -> None:
         for number in range(8):
             pair = rng.integers(0, 255, (options.size, 2 * options.size, 3), dtype=np.uint8)
             cv2.imwrite(str(root / f"pairs/{number}.png"), cv2.GaussianBlur(pair, (0, 0), 3))
-        print(
-            f"pix2pix, {options.size} px, ngf {options.ngf}, {options.device}: images/s (ratio to plain fp32)"
-        )
-        for batch in options.batch:
-            found: dict[str, list[float]] = {"plain fp32": [], "gantool fp32": [], "gantool bf16": []}
-            for turn in range(options.rounds):
-                found["plain fp32"].append(plain(options, batch))
-                for precision in ("fp32", "bf16"):
-                    out = root / f"{batch}-{turn}-{precision}"
-                    found[f"gantool {precision}"].append(ours(root / "pairs", out, options, batch, precision))
-            best = {kind: max(values) for kind, values in found.items()}
-            words = [f"{k} {v:.3f} ({v / best['plain fp32']:.2f})" for k, v in best.items()]
-            print(f"batch {batch}: " + ", ".join(words), flush=True)
+        return ours(root / "pairs", root / "run", options, batch, precision)
 
 
 if __name__ == "__main__":
