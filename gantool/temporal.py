@@ -36,7 +36,7 @@ from gantool.errors import UsageError
 from gantool.keyframes import KeyFrames, relied
 from gantool.motion import Flow, Measured, Motion, MotionTracker, Pair, turned
 from gantool.ops import flow as optical
-from gantool.ops.clamp import clamp_to_picture, clamp_to_surroundings, enlarged, shrunk
+from gantool.ops.clamp import blend_finer, clamp_to_picture, enlarged, finer_part
 
 Kind = Literal["chroma", "detail", "rgb", "paint", "continued"]
 Mode = Literal["online", "bidirectional"]
@@ -113,15 +113,12 @@ class Recursion:
         if history is None or trust is None or self.kind == "continued":
             self.last = self.shown = layer
             return layer
+        share = _enlarged(np.minimum(self.strength * trust, _MOST_HISTORY), layer)
         if self.kind == "detail":
-            pixels = layer.shape[-1] / trust.shape[1]
-            history = clamp_to_surroundings(history, layer, radius=max(1, round(pixels)))
-        elif self.kind in _WHOLE:
-            history = clamp_to_picture(history, layer)
-        share = (self.strength * _enlarged(trust, layer)).clamp(max=_MOST_HISTORY)
-        if self.kind == "detail":
-            self.last = layer + _finer_part((history - layer).mul_(share), max(2, self.layer_scale))
+            pixels = max(1, round(layer.shape[-1] / trust.shape[1]))
+            self.last = blend_finer(history, layer, share, pixels, max(2, self.layer_scale))
         else:
+            history = clamp_to_picture(history, layer) if self.kind in _WHOLE else history
             self.last = torch.lerp(layer, history, share)
         self.shown = self.last
         return self.last
@@ -145,7 +142,7 @@ class Recursion:
         self.age, self.path, self.sure = self.age + 1, path, sure
         trust = _enlarged(sure, history)
         if self.kind == "detail":
-            self.shown = plain + _finer_part((history - plain).mul_(trust), max(2, self.layer_scale))
+            self.shown = plain + finer_part((history - plain).mul_(trust), max(2, self.layer_scale))
         elif self.kind in _WHOLE:
             self.shown = (plain + _filled(history - plain, trust)).clamp_(0, 1)
         else:
@@ -186,13 +183,6 @@ def _filled(x: Tensor, trust: Tensor) -> Tensor:
     """(C,h,w), what is not trusted taken from its trusted surroundings."""
     values, weight = (one.movedim(0, -1).contiguous().cpu().numpy() for one in (x, trust))
     return torch.from_numpy(optical.fill(values, weight[..., 0])).movedim(-1, 0).to(x.device)
-
-
-def _finer_part(x: Tensor, factor: int) -> Tensor:
-    """What of (C,h,w) is gone when it is shrunk to 1/``factor`` and enlarged again."""
-    tall, wide = x.shape[-2:]
-    small = shrunk(x, -(-tall // factor), -(-wide // factor))
-    return x - enlarged(small, tall, wide, cubic=True)
 
 
 class TemporalFilter:

@@ -253,7 +253,9 @@ def _remapped(layer: Tensor, flow: Tensor, stable: bool) -> Tensor:
 
     def target(axis: int) -> np.ndarray:
         scaled = flow[axis].numpy() * np.float32((width / wide, height / tall)[axis])
-        return cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR) + places[axis]
+        moved = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
+        moved += places[axis]
+        return moved
 
     x, y = target(0), target(1)
 
