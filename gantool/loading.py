@@ -20,7 +20,7 @@ from gantool import cache, colorizers, conversion, facenets, legacy, stylers, up
 from gantool.catalog import COMMANDS, Checkpoint, embedded_row
 from gantool.errors import DeviceError, GantoolError, Stopped, UsageError, WeightsError
 from gantool.media.files import atomic
-from gantool.ops import doubling, fewpixels
+from gantool.ops import doubling
 from gantool.tensors import ONE_NET, read_state
 
 __all__ = ["check", "load", "load_foreign", "load_net", "placed", "read_state", "row_of", "save_model"]
@@ -313,8 +313,8 @@ def _compare(
 def placed(net: nn.Module, device: torch.device | str, dtype: torch.dtype) -> nn.Module:
     """The net in eval mode, without gradients, on a device and in a precision. Raises DeviceError.
 
-    A net that names its ``halves`` has only those parts cast; on a CPU, layers that double their input, and
-    those of many weights and few pixels, have a quicker way to the same.
+    A net that names its ``halves`` has only those parts cast; on a CPU, layers that double their input do it
+    the quick way.
     """
     try:
         net = net.eval().requires_grad_(False).to(device)
@@ -322,7 +322,6 @@ def placed(net: nn.Module, device: torch.device | str, dtype: torch.dtype) -> nn
             net.get_submodule(part).to(dtype)
         if torch.device(device).type == "cpu":
             doubling.quicken(net)
-            fewpixels.quicken(net)
         return net
     except torch.OutOfMemoryError as error:
         raise DeviceError(

@@ -1,9 +1,11 @@
 """Convolutions that have many weights and few pixels, as one product of matrices.
 
-In the depths of a U-Net, millions of weights meet a handful of pixels. A library that brings weights into
-an order of its own at each call then spends its time on that, most of all in training. Here they are used as
-they lie in memory: the values under each place of the kernel side by side ("im2col", Chellapilla et al.
-2006), times the weights; a transposed convolution the other way round, each product added where it belongs.
+In the depths of a U-Net, millions of weights meet a handful of pixels. In training, a library that brings
+weights and their gradients into an order of its own at each call then spends its time on that. Here they are
+used as they lie in memory: the values under each place of the kernel side by side ("im2col", Chellapilla et
+al. 2006), times the weights; a transposed convolution the other way round, each product added where it
+belongs. Only in training: how a product is rounded depends on the number of its rows, and what a trained net
+answers must not depend on the pictures that are beside one in a batch.
 """
 
 from __future__ import annotations
@@ -16,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _WEIGHTS = 1 << 20  # a layer of fewer is quick enough as it is
-# Pixels of a batch's small maps up to which this is the quicker way; in training three products are made.
-_PIXELS, _PIXELS_LEARNING = 16, 256
+_PIXELS = 256  # of a batch's small maps, up to which this is the quicker way
 
 Layer = nn.Conv2d | nn.ConvTranspose2d
 Pair = tuple[int, int]
@@ -42,7 +43,7 @@ class _ConvTranspose(nn.ConvTranspose2d):
 
 
 def quicken(net: nn.Module) -> None:
-    """Have each large convolution of a net go by products wherever it has few pixels; its parameters stay.
+    """Have each large convolution of a net learn by products wherever it has few pixels; its parameters stay.
 
     On CPUs, with zeros around the picture, one group and no dilation, and where nothing is hooked to the
     layer. It learns as before, gradients of gradients included; what comes out differs by rounding. Weights
@@ -140,18 +141,17 @@ def _gathered(products: Tensor, stride: Pair, padding: Pair, size: Pair) -> Tens
 
 
 def _suits(layer: Layer, x: Tensor) -> bool:
-    """Whether a layer has few pixels here, and nobody records how it works."""
+    """Whether a layer learns from few pixels here, and nobody records how it works."""
     if torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
         return False
-    if x.ndim != 4 or x.device.type != "cpu" or layer.weight.device.type != "cpu":
+    learns = torch.is_grad_enabled() and (x.requires_grad or layer.weight.requires_grad)
+    if not learns or x.ndim != 4 or x.device.type != "cpu" or layer.weight.device.type != "cpu":
         return False
     tall, wide = x.shape[-2:]
     if isinstance(layer, nn.Conv2d):
         sides = zip((tall, wide), *_geometry(layer), strict=True)
         tall, wide = ((n + 2 * p - k) // s + 1 for n, k, s, p in sides)
-    learns = torch.is_grad_enabled() and (x.requires_grad or layer.weight.requires_grad)
-    most = _PIXELS_LEARNING if learns else _PIXELS
-    return min(tall, wide) > 0 and 0 < len(x) * tall * wide <= most
+    return min(tall, wide) > 0 and 0 < len(x) * tall * wide <= _PIXELS
 
 
 def _in_autocast(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

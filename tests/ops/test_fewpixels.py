@@ -112,20 +112,16 @@ def test_only_layers_that_it_knows_are_taken(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [CONV, TRANSPOSED])
-def test_many_pixels_and_recorded_graphs_go_the_plain_way(kind, monkeypatch):
+def test_many_pixels_trained_nets_and_recorded_graphs_go_the_plain_way(kind, monkeypatch):
     net, calls = quick(kind(2, 2, 4, 2, 1)), went_by_products(monkeypatch)
-    few = torch.randn(1, 2, *((8, 8) if kind is CONV else (4, 4)))
-    many = torch.cat((few, few))
+    few = torch.randn(1, 2, *((32, 32) if kind is CONV else (16, 16)))
     with torch.no_grad():
-        net(many)
-        assert not calls
         net(few)
-        assert len(calls) == 1
-        recorded = torch.jit.trace(net, few, check_trace=False)
-        assert len(calls) == 1
-        assert torch.allclose(recorded(few), net(few), atol=1e-6)
-    net(many)  # when it learns, more pixels are few
-    assert len(calls) == 3
+    torch.jit.trace(net, few, check_trace=False)
+    net(torch.cat((few, few)))
+    assert not calls
+    net(few)
+    assert len(calls) == 1
 
 
 def test_autocast_is_heeded():
