@@ -251,6 +251,35 @@ def test_a_state_without_a_loss_scale_goes_on_in_fp16(tmp_path):
     assert training.load_last(run, {"net": net, "scaler": scaler}) == 7
 
 
+ORDERS = (torch.channels_last, torch.contiguous_format)
+
+
+@pytest.mark.parametrize("first, second", [ORDERS, ORDERS[::-1]])
+def test_a_run_goes_on_in_another_memory_order(first, second, tmp_path):
+    """As on another device: fused Adam would pair momenta and weights that do not belong together."""
+    run, _ = training.open_run(request(tmp_path, steps=10), Config, lambda c: 99)
+
+    def made(order):
+        torch.manual_seed(0)
+        net = nn.Conv2d(6, 8, 4).to(memory_format=order)
+        return net, training.adam(net, 0.1)
+
+    def step(net, optimizer, seed):
+        optimizer.zero_grad()
+        x = torch.randn(2, 6, 5, 5, generator=torch.Generator().manual_seed(seed))
+        net(x).square().sum().backward()
+        optimizer.step()
+
+    net, optimizer = made(first)
+    step(net, optimizer, 1)
+    training.save_last(run, 1, {"net": net, "optimizer": optimizer})
+    other, resumed = made(second)
+    training.load_last(run, {"net": other, "optimizer": resumed})
+    step(net, optimizer, 2)
+    step(other, resumed, 2)
+    assert torch.allclose(net.weight, other.weight, atol=1e-5)
+
+
 @pytest.mark.parametrize("text", ['{"task": "upsc', "[]", '{"task": "upscale"}'])
 def test_damaged_settings_are_one_sentence(tmp_path, text):
     asked = request(tmp_path, steps=10)

@@ -129,6 +129,7 @@ def load_last(run: Run, parts: dict[str, Any]) -> int:
         for name, part in parts.items():
             if name in state or name not in _MAY_LACK:
                 part.load_state_dict(state[name])
+                _in_order(part)
         return int(state["step"])
     except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
         raise InputError(
@@ -136,6 +137,21 @@ def load_last(run: Run, parts: dict[str, Any]) -> int:
             run.last,
             ANEW,
         ) from error
+
+
+def _in_order(part: Any) -> None:
+    """Bring an optimiser's momenta into the memory order of their parameters.
+
+    A run that goes on on another device has them in another; PyTorch's fused Adam (2.15, on CPUs) then pairs
+    the wrong values without a word.
+    """
+    optimizer = getattr(part, "optimizer", part)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        return
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                kept[name] = torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def start_from(net: nn.Module, path: str | Path, rename: Any = None) -> str:
