@@ -30,7 +30,7 @@ from gantool.models.pix2pix import NLayerDiscriminator, UnetGenerator, initialis
 from gantool.recipes import pix2pix
 from gantool.training import TrainRequest
 
-WARMUP = 12  # steps before ours runs at its own pace
+WARMUP = 16  # steps before ours runs at its own pace
 KINDS = ("plain fp32", "gantool fp32", "gantool bf16")
 
 
