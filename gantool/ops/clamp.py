@@ -32,7 +32,8 @@ def blend_finer(history: Tensor, layer: Tensor, share: Tensor, radius: int, fact
     answer, weight = np.empty(layer.shape, np.float32), share[0].numpy()
     for old, new, made in zip(history.numpy(), layer.numpy(), answer, strict=True):
         tall, wide = new.shape
-        np.clip(old, *_bounds_of_plane(new, *around), out=made)
+        least, most = _bounds_of_plane(new, *around)
+        cv2.min(cv2.max(old, least, dst=made), most, dst=made)
         made -= new
         made *= weight
         small = cv2.resize(made, (-(-wide // factor), -(-tall // factor)), interpolation=cv2.INTER_AREA)

@@ -32,6 +32,8 @@ _VISIBLY_WORSE = 1.0  # grey levels
 # cv2.remap takes no longer side, and before OpenCV 5 it knew only 32 places within a pixel.
 _REMAP_LIMIT = 32767 if int(cv2.__version__.split(".")[0]) >= 5 else 0
 
+_MOST_CHANNELS = 4  # that it takes at once
+
 
 def estimate(first: np.ndarray, second: np.ndarray, method: Method | Estimator = "farneback") -> np.ndarray:
     """Flow of ``first`` into ``second``, both grey uint8 (H,W) of one size, any size from 1x1.
@@ -258,12 +260,15 @@ def _remapped(layer: Tensor, flow: Tensor, stable: bool) -> Tensor:
         return moved
 
     x, y = target(0), target(1)
+    planes = layer.numpy()
+    # Interleaved where OpenCV can: it then makes the weights of a pixel once for all channels.
+    together = [cv2.merge(list(planes))] if 1 < len(planes) <= _MOST_CHANNELS else list(planes)
 
     def sample(kernel: int) -> Tensor:
-        found = layer.new_empty(layer.shape)
-        for plane, warped in zip(layer.contiguous(), found, strict=True):
-            cv2.remap(plane.numpy(), x, y, kernel, dst=warped.numpy(), borderMode=cv2.BORDER_REPLICATE)
-        return found
+        found = np.empty(planes.shape, np.float32)
+        moved = [cv2.remap(one, x, y, kernel, borderMode=cv2.BORDER_REPLICATE) for one in together]
+        cv2.mixChannels(moved, list(found), [n for i in range(len(planes)) for n in (i, i)])
+        return torch.from_numpy(found)
 
     cubic = sample(cv2.INTER_CUBIC)
     return torch.lerp(cubic, sample(cv2.INTER_LINEAR), 1 / 3) if stable else cubic

@@ -166,6 +166,15 @@ def test_both_ways_to_warp_are_one(stable):
     exact.sum().backward()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_channels_are_moved_alike_however_many(channels):
+    generator = torch.Generator().manual_seed(channels)
+    x = torch.rand(channels, 40, 50, generator=generator)
+    flow = 3 * torch.randn(2, 20, 25, generator=generator)
+    alone = torch.cat([optical.warp(plane[None], flow) for plane in x])
+    assert float((optical.warp(x, flow) - alone).abs().max()) < 1e-6
+
+
 def test_stable_warp_never_amplifies():
     wave = torch.sin(torch.arange(240) * 1.0)[None, None].expand(1, 8, -1)
     half = torch.zeros(2, 8, 240)
