@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -107,6 +107,11 @@ def photos(paths: Sequence[Path], prepare: Callable[[np.ndarray], tuple[np.ndarr
         return None if image is None else prepare(image)
 
     return Items(paths, load)
+
+
+def readable(paths: Iterable[Path]) -> Iterator[np.ndarray]:
+    """The photographs among files, uint8 RGB (H,W,3), one at a time; others are passed over."""
+    return (image for image in map(read_rgb, paths) if image is not None)
 
 
 def step_rng(seed: int, *key: int) -> np.random.Generator:

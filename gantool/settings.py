@@ -7,6 +7,7 @@ import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from gantool.errors import UsageError
@@ -27,6 +28,26 @@ def param(default: Any, help: str, low: float | None = None, high: float | None 
 def path_param(default: str, help: str) -> Any:
     """A recipe parameter that names a file or folder, or may do so."""
     return field(default=default, metadata={"help": help, "path": True})
+
+
+def degradation_param(default: str, help: str) -> Any:
+    """A recipe parameter that takes a recipe of :mod:`gantool.degrade`, with that one's parameters."""
+    return field(default=default, metadata={"help": help, "degradation": True})
+
+
+def paths(kind: type[Any]) -> set[str]:
+    """The parameters of a recipe that name files or folders."""
+    return {f.name for f in dataclasses.fields(kind) if f.metadata.get("path")}
+
+
+def absolute(text: str, folder: Path | None = None) -> str:
+    """The absolute path of a file or folder that is there; any other text as it is.
+
+    It is meant from ``folder``, by default the current one. Links are not followed: files may have others
+    beside them.
+    """
+    place = ((folder or Path()) / Path(text).expanduser()).absolute()
+    return str(place) if text and place.exists() else text
 
 
 def assignments(words: Iterable[str]) -> dict[str, str]:

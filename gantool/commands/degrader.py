@@ -63,7 +63,7 @@ class Degrader:
     def find_noise(self, jobs: tuple[Job, ...]) -> None:
         """For realsr without ``noise_from``: take the noise of the inputs themselves, as the original does.
 
-        Raises InputError when none of them has a smooth part.
+        Raises InputError when none of them has a smooth part, and for kernels that are none.
         """
         from gantool.degrade.realsr import RealSR
 
@@ -81,7 +81,7 @@ class Degrader:
                             self._console.debug(str(error))
                     progress.advance()
 
-            self._recipe = self._recipe.with_noise(self._recipe.collect(photos()))
+            self._recipe = self._recipe.ready(photos())
         self._console.debug(f"{len(self._recipe.patches)} noise patches")
 
     def run(self, job: Job) -> Record:

@@ -17,7 +17,7 @@ from gantool.degrade import kernels, noise
 from gantool.degrade.recipe import Recipe
 from gantool.degrade.resampling import shrunk, to_unit
 from gantool.errors import InputError
-from gantool.settings import param
+from gantool.settings import param, path_param
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class RealSR(Recipe):
     name: ClassVar[str] = "realsr"
     summary: ClassVar[str] = "blur kernels from a pool, noise taken from your own photos"
 
-    noise_from: str = param("", "folder of the photos whose noise is taken")
-    kernels_from: str = param("", "a .npy kernel, or a folder of them; Gaussians if not given")
+    noise_from: str = path_param("", "folder of the photos whose noise is taken; those given, if not named")
+    kernels_from: str = path_param("", "a .npy kernel, or a folder of them; Gaussians if not given")
     patch: int = param(256, "side of a noise patch, px", low=8)
     max_variance: float = param(20.0, "of a patch's grey values, below which it counts as noise only", low=0)
     min_mean: float = param(0.0, "grey mean above which a patch is taken (50 for phone photos)", low=0)
@@ -64,6 +64,16 @@ class RealSR(Recipe):
             what = f"no photo has a smooth part of {self.patch} x {self.patch} px to take noise from"
             raise InputError(what, source or None, "Use a smaller patch or a larger max_variance")
         return found
+
+    def ready(self, photos: Iterable[np.ndarray]) -> RealSR:
+        """The same recipe with its kernels, and its noise, as the original, from the photos that are to be
+        spoiled where ``noise_from`` names no others.
+
+        Raises:
+            InputError: as ``pool`` and ``patches`` do.
+        """
+        _ = self.pool, self.noise_from and self.patches  # an error before any photo is read
+        return self if self.noise_from else self.with_noise(self.collect(photos))
 
     def with_noise(self, patches: list[np.ndarray]) -> RealSR:
         """The same recipe with these patches (none: no noise), uint8 (side,side,3)."""

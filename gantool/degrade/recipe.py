@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,6 +30,10 @@ class Recipe(ABC):
     def least_side(self) -> int:
         """The smallest side a picture may have, pixels."""
         return self.scale
+
+    def ready(self, photos: Iterable[np.ndarray]) -> Recipe:
+        """The recipe with all that it takes from files, or from the photos (uint8 (H,W,3)) to be spoiled."""
+        return self
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The degraded picture, 1/scale as large as :meth:`target`.

@@ -24,7 +24,7 @@ from gantool.errors import UsageError
 from gantool.loading import save_model
 from gantool.models import cyclegan, pix2pix
 from gantool.pool import ImagePool
-from gantool.settings import param, path_param
+from gantool.settings import degradation_param, param, path_param
 from gantool.training import Ema, Game, GameConfig, Loop, TrainRequest
 
 LAYOUTS = ("side-by-side", "pairs", "photos")
@@ -56,7 +56,9 @@ class Config(GameConfig):
     batch: int = param(1, "pairs per step", low=1)
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
     direction: str = param("AtoB", "AtoB or BtoA")
-    make: str = param("gray", "how plain photos become pairs: gray, or a recipe of `gantool degrade`")
+    make: str = degradation_param(
+        "gray", "how photos become pairs: gray, or a recipe of `gantool degrade`, and its parameters"
+    )
     mirror: bool = param(True, "mirror pairs at random")
     turn: bool = param(False, "turn pairs by quarters at random: for maps and other views from above")
     init: str = path_param("", "a model.safetensors or latest_net_G.pth to start the generator from")
@@ -233,7 +235,8 @@ class Pairs:
         if layout.kind == "photos" and config.make != "gray":
             from gantool import degrade
 
-            self.recipe = degrade.spoiler(config.make)
+            spoiler = degrade.spoiler(config.make)
+            self.recipe = spoiler.ready(data.readable(path for one in layout.train for path in one.files))
 
     def split(self, seed: int) -> tuple[list[layouts.Sample], list[layouts.Sample]]:
         """(held out, trained on): the layout's own test part, or a share of its pairs."""

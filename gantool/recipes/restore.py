@@ -25,7 +25,7 @@ from gantool import data, degrade, percept, training
 from gantool.errors import UsageError
 from gantool.loading import save_model
 from gantool.models.restorer import RestoreUNet, ToneCurve
-from gantool.settings import param, path_param
+from gantool.settings import degradation_param, param, path_param
 from gantool.training import Ema, Loop, TrainRequest
 
 LAYOUTS = ("photos",)
@@ -40,8 +40,8 @@ class Config:
     blocks: int = param(1, "residual blocks at each size", low=1)
     crop: int = param(128, "side of a training crop, px; a multiple of 16", low=16)
     batch: int = param(8, "pictures per step", low=1)
-    degrade: str = param(
-        "old-film", "what spoils the photographs: a recipe of `gantool degrade` that keeps size"
+    degrade: str = degradation_param(
+        "old-film", "what spoils the photographs: a recipe of `gantool degrade`, and its parameters"
     )
     preset: str = param("mixed", "of old-film: light, medium, heavy or mixed")
     square: float = param(5.0, "weight of the squared error", low=0)
@@ -60,8 +60,8 @@ def train(request: TrainRequest) -> Path:
     found, fabric = data.find_photos(request.data), training.fabric_for(request)
     run, config = training.open_run(request, Config, lambda c: 100_000, found, fabric)
     share = training.share_of(fabric, config.batch, request.accumulate)
-    spoil = _recipe(config)
     kept_out, paths = data.split(found, config.holdout, run.seed)
+    spoil = _recipe(config).ready(data.readable(paths))
     photos = data.photos(paths, lambda image: _shrink(image, config))
     training.seed_step(run.seed, 0)
     net = RestoreUNet(_widths(config), config.blocks)
@@ -142,9 +142,12 @@ def _widths(config: Config) -> list[int]:
 def _recipe(config: Config) -> degrade.Recipe:
     if config.crop % 16:
         raise UsageError(f"crop={config.crop} is not a multiple of 16", remedy="Try --set crop=128")
-    if config.degrade == "old-film":
-        return degrade.spoiler(config.degrade, preset=config.preset)
-    return degrade.spoiler(config.degrade)
+    presets = {"preset": config.preset} if _name(config) == "old-film" else {}
+    return degrade.spoiler(config.degrade, **presets)
+
+
+def _name(config: Config) -> str:
+    return config.degrade.split(" ")[0]
 
 
 def _shrink(image: np.ndarray, config: Config) -> tuple[np.ndarray] | None:
@@ -223,6 +226,6 @@ def _export(path: Path, run: training.Run, config: Config, state: dict[str, Tens
         keeps_gray=True,
         whole=True,
         dtypes=("bf16",),
-        summary=f"mends {config.degrade}; trained by gantool train --task restore",
+        summary=f"mends {_name(config)}; trained by gantool train --task restore",
     )
     save_model(path, state, row, half=True)

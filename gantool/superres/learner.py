@@ -50,6 +50,7 @@ class Learner(Generic[C]):
         """The loop that samples, scores and saves the net; ``parts`` are saved with it."""
         self.eye = percept.load(self.fabric.device, model=self.config.eye)
         kept_out, self.paths = data.split(self.found, self.config.holdout, self.run.seed)
+        self.pairs.ready(self.paths)
         self.held = self.pairs.held(kept_out)
         self.ema.to(self.fabric.device)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gantool import data, degrade
 from gantool.errors import UsageError
-from gantool.settings import param, path_param
+from gantool.settings import degradation_param, param, path_param
 
 _LEAST_PX = 16  # of a large crop, which percept can measure
 _MARGIN_PX = 8  # around a low-resolution crop, where a random degradation may feel the edge
@@ -25,7 +25,9 @@ class PairConfig:
     scale: int = param(4, "factor per side: 2, 3 or 4, for some nets also 1 or 8", low=1, high=8)
     patch: int = param(48, "side of a low-resolution training crop, px", low=8)
     batch: int = param(16, "pictures per step", low=1)
-    degrade: str = param("bicubic", "what makes small pictures of large ones: a recipe of `gantool degrade`")
+    degrade: str = degradation_param(
+        "bicubic", "what makes small pictures: a recipe of `gantool degrade`, and its parameters"
+    )
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
     eye: str = path_param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
     init: str = path_param("", "a model.safetensors or .pth to start from; layers that do not fit start anew")
@@ -44,14 +46,18 @@ class Pairs:
     """
 
     def __init__(self, config: PairConfig) -> None:
-        if config.scale == 1 and config.degrade == "bicubic":
+        self.spoil = degrade.recipe(config.degrade, scale=config.scale)
+        self.fixed = self.spoil.name == "bicubic"
+        if config.scale == 1 and self.fixed:
             raise UsageError("scale=1 leaves nothing to learn", remedy="Use --set degrade=real-esrgan")
         if config.patch * config.scale < _LEAST_PX:
             what = f"patch={config.patch} makes pictures of {config.patch * config.scale} px"
             raise UsageError(what, remedy=f"Use --set patch={-(-_LEAST_PX // config.scale)}")
         self.scale, self.patch = config.scale, config.patch
-        self.spoil = degrade.recipe(config.degrade, scale=config.scale)
-        self.fixed = config.degrade == "bicubic"
+
+    def ready(self, paths: Iterable[Path]) -> None:
+        """Let the degradation take what it needs from the photographs that are learned from."""
+        self.spoil = self.spoil.ready(data.readable(paths))
 
     def prepare(self, image: np.ndarray) -> tuple[np.ndarray, ...] | None:
         """What is kept of a photo: (low, high), or (photo,) for recipes of chance; None if too small."""

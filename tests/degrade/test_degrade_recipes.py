@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gantool.degrade import RECIPES, Recipe, recipe, spoiler
+from gantool.degrade import RECIPES, Recipe, recipe, settled, spoiler
 from gantool.degrade.real_esrgan import sharpened
 from gantool.errors import InputError, UsageError
 from gantool.ops.resize import matlab_resize
@@ -246,6 +246,52 @@ def test_realsr_without_noise_says_so(tmp_path):
     Image.fromarray(cv2.resize(scene(), (300, 300))).save(tmp_path / "busy.png")
     with pytest.raises(InputError, match="smooth part of 256 x 256"):
         recipe("realsr", noise_from=tmp_path).apply(scene(), rng())
+
+
+def test_realsr_takes_the_noise_of_what_it_spoils_unless_told_otherwise(tmp_path):
+    photos(tmp_path)
+    given = [np.random.default_rng(9).normal(90, 2, (256, 256, 3)).clip(0, 255).astype(np.uint8)]
+    assert [np.array_equal(*one) for one in zip(recipe("realsr").ready(given).patches, given, strict=True)]  # type: ignore[attr-defined]
+    named = recipe("realsr", noise_from=tmp_path).ready(iter(()))
+    assert len(named.patches) == 2  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="smooth part"):
+        recipe("realsr").ready([])
+    with pytest.raises(InputError, match="no such folder"):
+        recipe("realsr", noise_from=tmp_path / "gone").ready(given)
+    assert recipe("bsrgan").ready(iter(given)) == recipe("bsrgan")
+
+
+def test_a_recipe_is_written_with_its_parameters(tmp_path):
+    written = f"realsr patch=128 'noise_from={tmp_path / 'my phone'}' min-mean=50"
+    found = recipe(written, scale=2)
+    assert (found.patch, found.min_mean, found.scale) == (128, 50, 2)  # type: ignore[attr-defined]
+    assert found.noise_from == str(tmp_path / "my phone")  # type: ignore[attr-defined]
+    assert spoiler("old-film preset=heavy", preset="light") == spoiler("old-film", preset="heavy")
+    for wrong, what in {
+        "realsr pach=128": "patch",
+        "realsr patch": "KEY=VALUE",
+        "realsr 'patch=128": "cannot read the recipe",
+        "real patch=128": "unknown recipe 'real'",
+        "": "unknown recipe ''",
+    }.items():
+        with pytest.raises(UsageError) as caught:
+            recipe(wrong, scale=2)
+        assert what in f"{caught.value} {caught.value.remedy}"
+    with pytest.raises(UsageError, match="the scale is 2 here"):
+        recipe("realsr scale=4", scale=2)
+    with pytest.raises(UsageError, match="spoils nothing"):
+        spoiler("bicubic scale=1")
+
+
+def test_files_of_a_written_recipe_stay_what_they_are_wherever_a_run_goes_on(tmp_path, monkeypatch):
+    (tmp_path / "my phone").mkdir()
+    monkeypatch.chdir(tmp_path)
+    there = settled("realsr patch=128 'noise_from=my phone'")
+    assert recipe(there).noise_from == str(tmp_path / "my phone")  # type: ignore[attr-defined]
+    assert settled("realsr noise_from=gone") == "realsr noise_from=gone"
+    assert settled("realsr 'noise_from=my phone'", tmp_path / "runs") == "realsr 'noise_from=my phone'"
+    for text in ("gray", "bicubic", "realsr 'patch", "no such"):
+        assert settled(text) == text
 
 
 def test_realsr_takes_kernels_from_files(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gantool.errors import UsageError
+from gantool.errors import InputError, UsageError
 from gantool.loading import load_net, row_of
 from gantool.models.restorer import RestoreUNet, ToneCurve
 from gantool.recipes import restore
@@ -60,6 +60,25 @@ def test_a_recipe_that_shrinks_pictures_and_an_odd_crop_are_refused(photos, tmp_
         run(photos, tmp_path / "b", steps=1, settings=SMALL | {"degrade": "rain"})
     with pytest.raises(UsageError, match="bicubic spoils nothing"):
         run(photos, tmp_path / "c", steps=1, settings=SMALL | {"degrade": "bicubic"})
+
+
+def test_what_spoils_the_photographs_has_parameters_of_its_own(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "phone").mkdir()
+    for number in range(2):
+        noisy = np.random.default_rng(number).normal(110, 3, (64, 64, 3)).clip(0, 255)
+        cv2.imwrite(str(tmp_path / f"phone/{number}.png"), noisy)
+    settings = SMALL | {"degrade": "realsr noise_from=phone patch=32", "preset": "heavy"}
+    out = tmp_path / "run"
+    run(photos, out, steps=4, stop_after=2, settings=settings)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    path = run(photos, out, resume=out, settings={})
+    row = row_of(path)
+    assert row is not None and row.summary.startswith("mends realsr;")
+    wrong = settings | {"degrade": "realsr noise_from=gone patch=32"}
+    with pytest.raises(InputError, match="no such folder"):
+        run(photos, tmp_path / "b", steps=1, settings=wrong)
 
 
 def test_a_perceptual_net_without_a_loss_is_refused(photos, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gantool.catalog import Checkpoint
-from gantool.errors import UsageError
+from gantool.errors import InputError, UsageError
 from gantool.loading import load, load_net, row_of
 from gantool.models.srvgg import SRVGGNetCompact
 from gantool.recipes import edsr, esrgan, srgan, srresnet, upscale
@@ -55,6 +55,13 @@ def test_only_a_net_that_knows_nothing_is_warned_of(photos, tmp_path):
     assert sum("knows nothing" in line for line in warned) == 1
     run("esrgan", photos, tmp_path, resume=tmp_path, warn=warned.append)
     assert sum("knows nothing" in line for line in warned) == 1
+
+
+def test_noise_comes_from_the_photographs_themselves_where_no_others_are_named(photos, tmp_path):
+    settings = {"degrade": "realsr patch=8 max_variance=400"}
+    assert run("srresnet", photos, tmp_path / "a", steps=2, settings=settings).is_file()
+    with pytest.raises(InputError, match="no photo has a smooth part of 256 x 256 px"):
+        run("srresnet", photos, tmp_path / "b", steps=2, settings={"degrade": "realsr"})
 
 
 def entries(folder: Path) -> list[dict]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from gantool.settings import configure, describe, param, path_param
+from gantool.superres import PairConfig
 from gantool.training import located
 
 
@@ -45,6 +46,13 @@ def test_links_are_not_followed(tmp_path):
     except OSError:
         pytest.skip("no symbolic links here")
     assert located(Config, {"init": str(link)}) == {"init": str(link)}
+
+
+def test_what_a_degradation_names_is_named_in_full_too(tmp_path, monkeypatch):
+    (tmp_path / "phone").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = located(PairConfig, {"degrade": "realsr noise_from=phone patch=128", "scale": "2"})
+    assert found == {"degrade": f"realsr noise_from={tmp_path / 'phone'} patch=128", "scale": "2"}
 
 
 def test_a_path_is_a_parameter_like_others():
