@@ -9,6 +9,9 @@ their iterators are closed in their own threads, and the first exception comes o
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -18,6 +21,7 @@ from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
+_BEHIND = 5  # of niceness; still a quarter of what others on the machine get
 _BLINK_S = 0.1  # how long the main thread sleeps before it looks at ``check`` again
 _GRACE_S = 2.0  # how long a failing relay waits for a stage that is in the middle of something
 
@@ -47,6 +51,18 @@ class _Busy:
         return (time.perf_counter() if since is None else since) - self._began - self._waited
 
 
+def _stand_back() -> None:
+    """Let this thread, and those that it starts, have a core after the main thread, which computes.
+
+    On a CPU a net has every core; one thread of it that is kept waiting keeps the others waiting. Only Linux
+    knows priorities of threads.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            behind = os.getpriority(os.PRIO_PROCESS, 0) + _BEHIND
+            os.setpriority(os.PRIO_PROCESS, 0, min(19, behind))
+
+
 class _Stage(threading.Thread):
     """A thread that knows how long it had to wait for others."""
 
@@ -58,6 +74,7 @@ class _Stage(threading.Thread):
         self._work = work
 
     def run(self) -> None:
+        _stand_back()
         self._work()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 
@@ -95,6 +97,35 @@ def test_the_last_breath_of_a_sink_counts():
 
     with pytest.raises(Broken, match="on closing"), Relay() as relay:
         relay.sink("c", consume)(1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
+def test_stages_and_what_they_start_come_behind_the_main_thread():
+    found: dict[str, int] = {}
+
+    def note(name: str) -> None:
+        found[name] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def source():
+        note("source")
+        started = threading.Thread(target=note, args=("started",))
+        started.start()
+        started.join()
+        yield 1
+
+    def consume(items) -> None:
+        note("sink")
+        list(items)
+
+    note("before")
+    with Relay() as relay:
+        put = relay.sink("encode", consume)
+        for item in relay.source("decode", source):
+            put(item)
+    note("main")
+    behind = min(19, found["before"] + 5)
+    assert found["main"] == found["before"]
+    assert found["source"] == found["started"] == found["sink"] == behind
 
 
 def test_a_sink_notices_that_others_failed():
