@@ -7,7 +7,8 @@ gantool is measured whole: bytes in, bytes out, the bicubic base, tiles, the che
 float array and give one: spandrel's net in a plain float32 loop, the ``RealESRGANer`` of Real-ESRGAN's script
 (``--peer``: a checkout of its repository; it gives bytes, in float32), and what of onnxruntime, OpenVINO and
 ncnn (with pnnx and onnx to convert for them) is installed. All run in turns in one process with the same
-number of threads; the best time of each counts. A ratio above 1: gantool at automatic precision is quicker.
+number of threads, and with gantool's memory settings, which the others profit from as well; the best time of
+each counts. A ratio above 1: gantool at automatic precision is quicker.
 Weights are random: speed does not depend on them, and the answers are compared.
 """
 
@@ -27,7 +28,7 @@ import torch
 from torch import nn
 
 from gantool.catalog import Checkpoint
-from gantool.devices import pick_dtype
+from gantool.devices import pick_dtype, use_threads
 from gantool.inference import Runner, to_array
 from gantool.loading import placed
 from gantool.models.rrdbnet import RRDBNet
@@ -207,7 +208,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path)
     parser.add_argument("--only", nargs="+", default=[], help="words that a way's name must contain")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
         for kind in options.nets:
             for size in options.sizes:
