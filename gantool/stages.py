@@ -21,7 +21,7 @@ from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
-_BEHIND = 5  # of niceness; still a quarter of what others on the machine get
+_BEHIND = 5  # of niceness; still a third of the share that others on the machine get
 _BLINK_S = 0.1  # how long the main thread sleeps before it looks at ``check`` again
 _GRACE_S = 2.0  # how long a failing relay waits for a stage that is in the middle of something
 

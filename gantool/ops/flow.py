@@ -31,8 +31,7 @@ _REFINEMENTS = 3
 _VISIBLY_WORSE = 1.0  # grey levels
 # cv2.remap takes no longer side, and before OpenCV 5 it knew only 32 places within a pixel.
 _REMAP_LIMIT = 32767 if int(cv2.__version__.split(".")[0]) >= 5 else 0
-
-_MOST_CHANNELS = 4  # that it takes at once
+_MOST_CHANNELS = 4  # that cv2.remap takes at once
 
 
 def estimate(first: np.ndarray, second: np.ndarray, method: Method | Estimator = "farneback") -> np.ndarray:
