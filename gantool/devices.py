@@ -17,6 +17,8 @@ from gantool.errors import DeviceError, UsageError
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _KEPT = 1 << 30  # bytes
+_GROUP = Path("/sys/fs/cgroup")
+_MODEST = 8 << 30  # bytes of memory, where the system does not tell
 _BYTES_PER_PX = 30  # of a result in memory
 _MEMORY_WORDS = (
     "out of memory",
@@ -84,6 +86,16 @@ def remedy_for_memory(device: torch.device, *ways: str) -> str:
     """What to do where the memory of a device is short: these, or the CPU, if it is another device."""
     ways = ways if device.type == "cpu" else (*ways, "--device cpu")
     return f"Use {' or '.join(ways)}" if ways else "Close other programs, or use a machine with more memory"
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that a device has, in use or not; a container's limit counts."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    return min([*limits, *_granted()], default=_MODEST)
 
 
 def check_memory(height: int, width: int) -> None:
@@ -196,15 +208,24 @@ def _affinity() -> int | None:
     return os.cpu_count()
 
 
+def _granted() -> list[int]:
+    """The memory that a container grants, bytes, if any."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return [int((_GROUP / name).read_text("ascii"))]
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return []
+
+
 def _quota() -> int | None:
     """The CPU share that a container grants, rounded up, or None."""
-    group = Path("/sys/fs/cgroup")
     try:
-        if (group / "cpu.max").is_file():
-            quota, period = (group / "cpu.max").read_text("utf-8").split()[:2]
+        if (_GROUP / "cpu.max").is_file():
+            quota, period = (_GROUP / "cpu.max").read_text("utf-8").split()[:2]
         else:
-            quota = (group / "cpu" / "cpu.cfs_quota_us").read_text("utf-8")
-            period = (group / "cpu" / "cpu.cfs_period_us").read_text("utf-8")
+            quota = (_GROUP / "cpu" / "cpu.cfs_quota_us").read_text("utf-8")
+            period = (_GROUP / "cpu" / "cpu.cfs_period_us").read_text("utf-8")
         if quota == "max" or int(quota) <= 0:
             return None
         return max(1, -(-int(quota) // int(period)))

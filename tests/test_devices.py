@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -177,6 +178,28 @@ def test_a_result_that_no_memory_holds_is_refused(monkeypatch: pytest.MonkeyPatc
         devices.check_memory(1_000_000, 1_000_000)
     monkeypatch.setattr(devices, "_free_memory", lambda: None)  # where the system does not tell
     devices.check_memory(1_000_000, 1_000_000)
+
+
+def test_the_memory_of_a_device_is_what_the_machine_or_the_container_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "_granted", list)
+    whole = devices.memory_of(CPU)
+    assert whole > 100 << 20
+    monkeypatch.setattr(devices, "_granted", lambda: [whole // 2])
+    assert devices.memory_of(CPU) == whole // 2
+    monkeypatch.setattr(devices, "_granted", lambda: [2 * whole])  # a version 1 group without a limit
+    assert devices.memory_of(CPU) == whole
+
+
+@pytest.mark.parametrize(("text", "granted"), [("4294967296\n", [1 << 32]), ("max\n", []), (None, [])])
+def test_what_a_container_grants(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, granted: list[int]
+) -> None:
+    if text is not None:
+        (tmp_path / "memory.max").write_text(text)
+    monkeypatch.setattr(devices, "_GROUP", tmp_path)
+    assert devices._granted() == granted
 
 
 def test_what_helps_where_memory_is_short() -> None:

@@ -20,24 +20,72 @@ def tiles(length: int, tile_px: int, overlap: int) -> Iterator[tuple[int, int, i
         yield start, end, max(0, start - overlap), min(length, end + overlap)
 
 
-def run_tiled(fn: Callable[[Tensor], Tensor], x: Tensor, scale: int, tile_px: int, overlap: int) -> Tensor:
+def largest_tile(
+    height: int, width: int, most_px: float, overlap: int, multiple: int = 1, least: int = 32
+) -> tuple[int, int]:
+    """(height, width) of the cores that cut a picture up with the fewest pixels read twice.
+
+    A core with what is read around it has at most ``most_px`` pixels: the whole picture, if it has no more.
+    Where even cores of ``least`` px a side read more than that, they are what comes back.
+
+    Args:
+        most_px: pixels that may be read at a time.
+        overlap: input pixels read around a core.
+        multiple: cores are multiples of it, but for those at the end.
+        least: the shortest side of a core, px.
+    """
+
+    if height * width <= most_px:
+        return height, width
+
+    def sides(length: int) -> list[int]:
+        counts = range(1, max(1, length // least) + 1)
+        return [up(-(-length // count), multiple) for count in counts]
+
+    def read(length: int, core: int) -> int:
+        """The most that is read of an axis at a time."""
+        return max(end - start for _, _, start, end in tiles(length, core, overlap))
+
+    def total(length: int, core: int) -> int:
+        return sum(end - start for _, _, start, end in tiles(length, core, overlap))
+
+    best, fewest = (sides(height)[-1], sides(width)[-1]), float("inf")
+    across = [(core, read(width, core), total(width, core)) for core in sides(width)]
+    for tall in sides(height):
+        at_once, rows = read(height, tall), total(height, tall)
+        # The fewer the tiles, the less is read: the first of a row that fits is its best.
+        fitting = ((core, columns) for core, wide, columns in across if at_once * wide <= most_px)
+        core, columns = next(fitting, (0, 0))
+        if core and rows * columns < fewest:
+            best, fewest = (tall, core), rows * columns
+    return best
+
+
+def up(length: int, multiple: int) -> int:
+    """The next multiple that is not less."""
+    return -(-length // multiple) * multiple
+
+
+def run_tiled(
+    fn: Callable[[Tensor], Tensor], x: Tensor, scale: int, core: tuple[int, int], overlap: int
+) -> Tensor:
     """``fn`` over (N,C,H,W) in tiles -> (N,C',H*scale,W*scale) on the same device.
 
     Equal to ``fn(x)`` when ``overlap`` is at least the net's receptive-field radius and ``fn`` pads its
     input with zeros at the border only, since a tile at the border ends where the picture ends.
 
     Args:
-        tile_px: side of a tile's core in input pixels, at least 1; the overlap is not counted.
+        core: (height, width) of a tile's core in input pixels, at least 1; the overlap is not counted.
         overlap: input pixels read around the core.
     """
-    if tile_px < 1 or overlap < 0:
-        raise ValueError("tile_px must be at least 1 and overlap at least 0")
+    if min(core) < 1 or overlap < 0:
+        raise ValueError("the sides of core must be at least 1 and overlap at least 0")
     height, width = x.shape[-2:]
-    if height <= tile_px and width <= tile_px:
+    if height <= core[0] and width <= core[1]:
         return fn(x)
     result: Tensor | None = None
-    for top, bottom, read_top, read_bottom in tiles(height, tile_px, overlap):
-        for left, right, read_left, read_right in tiles(width, tile_px, overlap):
+    for top, bottom, read_top, read_bottom in tiles(height, core[0], overlap):
+        for left, right, read_left, read_right in tiles(width, core[1], overlap):
             piece = fn(x[..., read_top:read_bottom, read_left:read_right])
             if result is None:
                 shape = (*piece.shape[:2], height * scale, width * scale)

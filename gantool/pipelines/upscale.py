@@ -8,15 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
-from gantool.devices import is_out_of_memory, remedy_for_memory
+from gantool.devices import is_out_of_memory, memory_of, remedy_for_memory
 from gantool.errors import DeviceError
+from gantool.ops.footprint import bytes_per_px
 from gantool.ops.resize import pad_to_multiple, resize
-from gantool.ops.tiling import run_tiled
+from gantool.ops.tiling import largest_tile, run_tiled, up
 from gantool.pipelines import Context, Pipeline
 
-DEFAULT_TILE_PX = 512
-# Up to this, nets that want whole pictures get them: the larger of them take some 2 kB a pixel.
-MOST_PX = {"cpu": 1024 * 1024, "cuda": 2048 * 2048}
+MOST_BYTES = 5 << 29
+"""What the tensors of a net that needs no whole pictures hold on a CPU: RRDBNet's, of 560x560 px."""
+
+_SHARE = 0.25  # of a device's memory, that a net's tensors may hold at most
+_ALWAYS_WHOLE = 256 * 256  # px
 _SMALLEST_TILE_PX = 32
 _GENEROUS_OVERLAP = 32  # where a row does not know its net's receptive field
 
@@ -39,15 +42,17 @@ def build(
         net: maps RGB (N,3,H,W) in [0, row.value_range] to (N,3,H*s,W*s) in the same range, s = ``row.scale``.
         scale: output side / input side; None for the net's own.
         width, height: output size in px instead of ``scale``; one of the two keeps the aspect.
-        tile_px: side of a tile's core, input px (default 512); tiles give what the whole picture gives, but
-            for a net that measures the whole picture (``row.whole``), which gets it whole up to a size limit.
+        tile_px: side of a tile's core, input px; by default as large as a quarter of the device's memory
+            allows. Tiles give what the whole picture gives, but for a net that measures the whole picture
+            (``row.whole``).
         warn: told when tiles change the result, or had to be made smaller for want of memory.
     """
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     native = row.scale
     # Tiles begin at multiples of the net's stride, so that its pixels fall as in the whole picture.
-    overlap = _up(_GENEROUS_OVERLAP if row.radius is None else row.radius, row.multiple)
+    overlap = up(_GENEROUS_OVERLAP if row.radius is None else row.radius, row.multiple)
     tile = [tile_px]
+    per_px: list[float] = []  # asked of the net once, when the first large picture comes
     feed = torch.float32 if getattr(net, "takes_float32", False) else dtype
 
     def run(x: Tensor) -> Tensor:
@@ -56,27 +61,40 @@ def build(
         y = net(padded.to(feed) * row.value_range).float() / row.value_range
         return y[..., : tall * native, : wide * native]
 
-    def core_px(tall: int, wide: int) -> int:
-        """The side of a tile for a picture."""
-        if row.whole and tile[0] is None and tall * wide <= MOST_PX.get(device.type, MOST_PX["cpu"]):
-            return max(tall, wide)
-        core = _up(tile[0] or DEFAULT_TILE_PX, row.multiple)
-        if row.whole and max(tall, wide) > core:
+    def most_px(x: Tensor) -> float:
+        """How many pixels the net may be shown at a time."""
+        if not per_px:
+            per_px.append(bytes_per_px(run, x, up(_SMALLEST_TILE_PX, row.multiple)))
+        share = _SHARE * memory_of(device)
+        # Beyond the most, larger tiles gain nothing, unless tiles are what must not be.
+        return (share if row.whole or device.type != "cpu" else min(share, MOST_BYTES)) / per_px[0]
+
+    def core_of(x: Tensor) -> tuple[int, int]:
+        """(height, width) of the tiles for pictures x."""
+        tall, wide = x.shape[-2:]
+        if tile[0] is not None:
+            side = up(tile[0], row.multiple)
+            core = side, side
+        elif tall * wide <= _ALWAYS_WHOLE:
+            core = tall, wide
+        else:
+            core = largest_tile(tall, wide, most_px(x), overlap, row.multiple, _SMALLEST_TILE_PX)
+        if row.whole and (core[0] < tall or core[1] < wide):
             warn(
-                f"{row.name} wants whole pictures; {wide}x{tall} px went in tiles of {core} px, which may "
-                f"leave seams (--tile-px {max(tall, wide)} runs it whole, given the memory)"
+                f"{row.name} wants whole pictures; {wide}x{tall} px went in tiles of {core[1]}x{core[0]} px, "
+                f"which may leave seams (--tile-px {max(tall, wide)} runs it whole, given the memory)"
             )
         return core
 
     def run_in_memory(x: Tensor) -> Tensor:
         while True:
-            core = core_px(*x.shape[-2:])
+            core = core_of(x)
             try:
                 return run_tiled(run, x, native, core, overlap)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                if len(x) > 1 or not is_out_of_memory(error):  # of several, fewer are to be tried first
                     raise
-            smaller = min(core, max(x.shape[-2:])) // 2
+            smaller = max(min(core[0], x.shape[-2]), min(core[1], x.shape[-1])) // 2
             if smaller < _SMALLEST_TILE_PX:
                 what = "out of memory even with the smallest tile"
                 raise DeviceError(what, remedy=remedy_for_memory(device))
@@ -86,7 +104,11 @@ def build(
                 torch.cuda.empty_cache()
 
     def predict(x: Tensor, context: Context) -> Tensor:
-        return run_in_memory(x)
+        shown, at_once = x.shape[-2] * x.shape[-1], len(x)
+        if tile[0] is None and at_once * shown > _ALWAYS_WHOLE:
+            at_once = max(1, int(most_px(x) // shown))
+        parts = [run_in_memory(part) for part in x.split(at_once)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def finish(x: Tensor, layer: Tensor) -> Tensor:
         y = layer.clamp(0, 1)
@@ -108,10 +130,6 @@ def build(
         layer_scale=native,
         gray_output_for_gray=True,
     )
-
-
-def _up(length: int, multiple: int) -> int:
-    return -(-length // multiple) * multiple
 
 
 def output_size(tall: int, wide: int, scale: float, width: int | None, height: int | None) -> tuple[int, int]:

@@ -7,21 +7,22 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gantool.models.srvgg import SRVGGNetCompact
-from gantool.ops.tiling import blended_tiles, feather, run_blended, run_tiled, tiles
+from gantool.ops.tiling import blended_tiles, feather, largest_tile, run_blended, run_tiled, tiles
 
 
 @given(
     height=st.integers(1, 60),
     width=st.integers(1, 60),
     tile_px=st.integers(1, 70),
+    wide_px=st.integers(1, 70),
     overlap=st.integers(0, 9),
     scale=st.integers(1, 3),
 )
 @settings(max_examples=60)
-def test_nearest_enlargement_is_exact_for_any_size(height, width, tile_px, overlap, scale):
+def test_nearest_enlargement_is_exact_for_any_size(height, width, tile_px, wide_px, overlap, scale):
     x = torch.rand(1, 2, height, width)
     grow = nn.Upsample(scale_factor=scale)
-    assert torch.equal(run_tiled(grow, x, scale, tile_px, overlap), grow(x))
+    assert torch.equal(run_tiled(grow, x, scale, (tile_px, wide_px), overlap), grow(x))
 
 
 @given(st.integers(1, 500), st.integers(1, 200), st.integers(0, 50))
@@ -39,15 +40,47 @@ def test_compact_net_is_exact_at_its_radius(size):
     net = SRVGGNetCompact(num_feat=8, num_conv=3, upscale=2).double().eval()
     x = torch.rand(1, 3, *size, dtype=torch.float64)
     with torch.no_grad():
-        whole, tiled = net(x), run_tiled(net, x, 2, 16, 3 + 2)
-        short = run_tiled(net, x, 2, 16, 3 + 1)
+        whole, tiled = net(x), run_tiled(net, x, 2, (16, 16), 3 + 2)
+        short = run_tiled(net, x, 2, (16, 16), 3 + 1)
     assert torch.allclose(whole, tiled, atol=1e-12)
     assert not torch.allclose(whole, short, atol=1e-12)  # one pixel less is not enough: the radius is exact
 
 
+@pytest.mark.parametrize(
+    ("size", "most_px", "core"),
+    [
+        ((720, 1280), 720 * 1280, (720, 1280)),
+        ((720, 1280), 720 * 1280 - 1, (720, 640)),  # the shortest cut
+        ((1280, 720), 720 * 1280 - 1, (640, 720)),
+        ((1080, 1920), 572 * 572, (540, 480)),  # 8 tiles; 15 of squares of 512 px less the overlap
+        ((100, 20_000), 572 * 572, (100, 2858)),
+        ((720, 1280), 40 * 40, (33, 32)),  # nothing fits: as small as tiles get
+    ],
+)
+def test_the_largest_tiles_that_fit_are_nearly_equal_and_read_little_twice(size, most_px, core):
+    assert largest_tile(*size, most_px, 32) == core
+
+
+@given(
+    height=st.integers(1, 900),
+    width=st.integers(1, 900),
+    most_px=st.integers(200 * 200, 600_000),
+    overlap=st.integers(0, 40),
+    multiple=st.sampled_from([1, 2, 4, 16]),
+)
+def test_the_largest_tiles_fit(height, width, most_px, overlap, multiple):
+    tall, wide = largest_tile(height, width, most_px, overlap, multiple)
+    assert (tall, wide) == (height, width) or (tall % multiple == 0 and wide % multiple == 0)
+    reads = [
+        max(end - start for _, _, start, end in tiles(length, core, overlap))
+        for length, core in ((height, tall), (width, wide))
+    ]
+    assert reads[0] * reads[1] <= most_px
+
+
 def test_refuses_nonsense():
     with pytest.raises(ValueError):
-        run_tiled(lambda x: x, torch.rand(1, 1, 4, 4), 1, 0, 0)
+        run_tiled(lambda x: x, torch.rand(1, 1, 4, 4), 1, (4, 0), 0)
 
 
 # ---- tiles that fade into each other

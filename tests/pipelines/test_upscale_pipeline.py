@@ -6,9 +6,11 @@ from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
 from gantool.errors import DeviceError
+from gantool.inference import Runner
 from gantool.models.rlfn import RLFN
 from gantool.models.rrdbnet import RRDBNet
 from gantool.models.srvgg import SRVGGNetCompact
+from gantool.ops.footprint import bytes_per_px
 from gantool.pipelines import Context, upscale
 from gantool.pipelines.upscale import build, output_size
 
@@ -58,23 +60,73 @@ def test_tiles_fall_on_the_pixels_of_a_net_that_folds_its_input():
     assert (whole - tiled).abs().max() < 1e-5
 
 
-def test_nets_that_measure_the_picture_get_it_whole_up_to_a_limit(monkeypatch):
+def test_nets_that_measure_the_picture_get_it_whole_as_far_as_memory_goes(monkeypatch):
     torch.manual_seed(0)
     said: list[str] = []
-    measuring, x = RLFN(4, 4, 1, 2, 2).eval(), torch.rand(1, 3, 40, 50)
+    measuring, x = RLFN(4, 4, 1, 2, 2).eval(), torch.rand(1, 3, 70, 80)
     whole = row(whole=True, radius=None, value_range=255.0)
-    monkeypatch.setattr(upscale, "DEFAULT_TILE_PX", 24)
+    monkeypatch.setattr(upscale, "_ALWAYS_WHOLE", 69 * 80)
     with torch.no_grad():
         expected = measuring(x * 255) / 255
         y = build(measuring, whole, device=CPU, warn=said.append)(x)
         assert torch.allclose(y, expected.clamp(0, 1), atol=1e-5) and not said
-        monkeypatch.setattr(upscale, "MOST_PX", {"cpu": 39 * 50})
+        monkeypatch.setattr(upscale, "MOST_BYTES", 1)  # holds for nets of which tiles are exact
+        assert torch.equal(build(measuring, whole, device=CPU, warn=said.append)(x), y) and not said
+        monkeypatch.setattr(upscale, "memory_of", lambda device: 4000)
         tiled = build(measuring, whole, device=CPU, warn=said.append)(x)
     assert said == [
-        "test wants whole pictures; 50x40 px went in tiles of 24 px, which may leave seams "
-        "(--tile-px 50 runs it whole, given the memory)"
+        "test wants whole pictures; 80x70 px went in tiles of 40x35 px, which may leave seams "
+        "(--tile-px 80 runs it whole, given the memory)"
     ]
     assert tiled.shape == y.shape
+
+
+def test_tiles_are_as_large_as_memory_allows(monkeypatch):
+    monkeypatch.setattr(upscale, "_ALWAYS_WHOLE", 0)
+    model, x = Nearest(), torch.rand(1, 3, 90, 130)
+    y = build(model, row(), device=CPU)(x)
+    assert [tuple(seen.shape[-2:]) for seen in model.seen] == [(32, 32), (90, 130)]  # a trial, then it whole
+
+    taken = bytes_per_px(lambda x: model(x * 1.0) / 1.0, x)  # with the range of values set
+    monkeypatch.setattr(upscale, "MOST_BYTES", taken * 90 * 75)
+    model = Nearest()
+    pipeline = build(model, row(), device=CPU)
+    for picture in (x, x):
+        assert torch.equal(pipeline(picture), y)
+    sizes = [tuple(seen.shape[-2:]) for seen in model.seen]
+    assert sizes == [(32, 32), *[(90, 70)] * 4]  # one trial for the whole job
+
+
+def test_a_net_is_tried_at_a_multiple_of_its_stride(monkeypatch):
+    monkeypatch.setattr(upscale, "_ALWAYS_WHOLE", 0)
+    model = Nearest()
+    build(model, row(multiple=24), device=CPU)(torch.rand(1, 3, 90, 130))
+    assert [tuple(seen.shape[-2:]) for seen in model.seen] == [(48, 48), (96, 144)]
+
+
+def test_a_batch_is_parted_before_pictures_are(monkeypatch):
+    monkeypatch.setattr(upscale, "_ALWAYS_WHOLE", 0)
+    model, x = Nearest(), torch.rand(5, 3, 90, 130)
+    taken = bytes_per_px(lambda x: model(x * 1.0) / 1.0, x)
+    monkeypatch.setattr(upscale, "MOST_BYTES", taken * 90 * 130 * 2.5)
+    model = Nearest()
+    y = build(model, row(), device=CPU)(x)
+    assert torch.equal(y, x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert [tuple(seen.shape) for seen in model.seen[1:]] == [(n, 3, 90, 130) for n in (2, 2, 1)]
+
+
+def test_where_several_do_not_fit_fewer_are_tried_before_tiles():
+    class Full(Nearest):
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(x)
+
+    said: list[str] = []
+    pipeline = build(Full(), row(), device=CPU, warn=said.append)
+    runner, x = Runner(pipeline, batch_size=4, warn=said.append), torch.rand(4, 3, 40, 40)
+    assert torch.equal(runner.predict(x), x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert said == [f"out of memory: batches of {n} from here on (--batch-size {n})" for n in (2, 1)]
 
 
 def test_bfloat16_weights_leave_no_steps_in_a_16_bit_picture():
