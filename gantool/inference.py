@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -117,5 +118,16 @@ def to_array(y: Tensor, bits: int = 8) -> np.ndarray:
     peak = (1 << bits) - 1
     levels = (y * peak).round_().clamp_(0, peak)
     if bits == 8:
-        return np.ascontiguousarray(levels.to(torch.uint8).movedim(1, -1).cpu().numpy())
-    return np.ascontiguousarray(levels.movedim(1, -1).cpu().numpy().astype(np.uint16))
+        return _pixelwise(levels.to(torch.uint8).cpu().numpy())
+    return _pixelwise(levels.cpu().numpy().astype(np.uint16))
+
+
+def _pixelwise(planes: np.ndarray) -> np.ndarray:
+    """(N,C,H,W) of any memory order -> (N,H,W,C), contiguous."""
+    pixels = np.moveaxis(planes, 1, -1)
+    if pixels.flags.c_contiguous or pixels.size == 0:
+        return np.ascontiguousarray(pixels)
+    answer = np.empty(pixels.shape, pixels.dtype)
+    for picture, target in zip(planes, answer, strict=True):
+        cv2.merge(list(picture), dst=target)  # several times as quick as numpy and torch
+    return answer

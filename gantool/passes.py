@@ -323,7 +323,7 @@ class Pass:
     def _finished(self, fresh: list[Followed], layers: list[Tensor], x: Tensor | None) -> np.ndarray:
         with self._timed("finish"):
             bits = 16 if fresh[0].frame.rgb.dtype == np.uint16 else 8
-            y = torch.stack(layers)
+            y = layers[0][None] if len(layers) == 1 else torch.stack(layers)  # alone, in its memory order
             if self.runner.strength > 0:
                 x = self.runner.load(np.stack([one.frame.rgb for one in fresh])) if x is None else x
                 y = self.runner.finish(x, y)

@@ -64,6 +64,19 @@ def test_values_outside_are_held_at_the_ends():
     assert to_array(y).ravel().tolist() == [0, 0, 255, 255]
 
 
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 5, 7), (1, 1, 5, 7), (2, 2, 1, 1), (1, 4, 1, 9), (3, 3, 4, 4), (0, 3, 4, 4)]
+)
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_an_array_is_the_same_in_every_memory_order(shape, order, bits):
+    peak = (1 << bits) - 1
+    levels = torch.randint(0, peak + 1, shape)
+    array = to_array((levels / peak).contiguous(memory_format=order), bits)
+    assert np.array_equal(array, levels.movedim(1, -1).numpy())
+    assert array.flags.c_contiguous and array.dtype == (np.uint8 if bits == 8 else np.uint16)
+
+
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"strength": 1.2}, {"strength": -1.0}])
 def test_arguments_are_checked(options):
     with pytest.raises(ValueError):

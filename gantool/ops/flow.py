@@ -115,7 +115,8 @@ def fill(values: np.ndarray, trust: np.ndarray) -> np.ndarray:
         weighted, weight = levels[-1]
         levels.append((_halve(weighted), _halve(weight)))
     weighted, weight = levels.pop()
-    result = (weighted + 1e-6 * values.mean((0, 1))) / (weight + 1e-6)[..., None]
+    mean = np.array([cv2.mean(values[..., n])[0] for n in range(values.shape[-1])], np.float32)
+    result = (weighted + 1e-6 * mean) / (weight + 1e-6)[..., None]
     while levels:
         weighted, weight = levels.pop()
         height, width = weight.shape
