@@ -62,6 +62,7 @@ class EDSR(nn.Module):
 
     # Pictures come and go in float32: bf16 knows no more than 256 levels, and hardly those of 0..255.
     takes_float32 = True
+    reach = 2  # px of the features that ``enlarged`` sees around one
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class EDSR(nn.Module):
         shift: bool = True,
     ) -> None:
         super().__init__()
+        self.growth = scale
         self.shift = shift
         self.sub_mean = MeanShift(rgb_range, -1)
         self.add_mean = MeanShift(rgb_range, 1)
@@ -89,10 +91,17 @@ class EDSR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """RGB (N,3,H,W) in [0,rgb_range] -> RGB (N,3,H*scale,W*scale) in about that range, not clamped."""
+        return self.enlarged(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What :meth:`forward` makes of its input before it enlarges that, (N,n_feats,H,W)."""
         x = self._shifted(x, self.sub_mean).to(self.head[0].weight.dtype)  # type: ignore[arg-type]
         y = self.head(x)
-        y = self.tail(y + self.body(y))
-        return self._shifted(y, self.add_mean)
+        return y + self.body(y)
+
+    def enlarged(self, y: Tensor) -> Tensor:
+        """The rest of :meth:`forward`: (N,n_feats,h,w) -> RGB (N,3,h*growth,w*growth)."""
+        return self._shifted(self.tail(y), self.add_mean)
 
     def _shifted(self, x: Tensor, by: MeanShift) -> Tensor:
         if not self.shift or by.bias is None:

@@ -90,6 +90,7 @@ class RRDBNet(nn.Module):
 
     takes_float32 = True
     halves = ("body",)  # the parts that are cast
+    reach = 2  # px of the features that ``enlarged`` sees around one
 
     def __init__(
         self,
@@ -105,7 +106,8 @@ class RRDBNet(nn.Module):
         if scale not in (1, 2, 4, 8):
             raise ValueError(f"scale={scale}: RRDBNet makes 1, 2, 4 or 8")
         self.fold = 4 // scale if unshuffle and scale < 4 else 1
-        self.doublings = (scale * self.fold).bit_length() - 1
+        self.growth = scale * self.fold
+        self.doublings = self.growth.bit_length() - 1
         self.conv_first = nn.Conv2d(num_in_ch * self.fold**2, num_feat, 3, 1, 1)
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, 1, 1)
@@ -131,18 +133,24 @@ class RRDBNet(nn.Module):
         Where the input is folded, sides are first reflected up to a multiple of the fold, and the result is
         cut.
         """
-        tall, wide = x.shape[-2:]
+        y = self.enlarged(self.features(x))
+        if self.fold == 1:
+            return y
+        tall, wide = (side * self.growth // self.fold for side in x.shape[-2:])
+        return y[..., :tall, :wide]
+
+    def features(self, x: Tensor) -> Tensor:
+        """What :meth:`forward` makes of its input before it enlarges that, (N,num_feat,H/fold,W/fold)."""
         if self.fold > 1:
             x = F.pixel_unshuffle(_reflected(x, self.fold), self.fold)
         y = self.conv_first(x)
-        y = y + self.conv_body(self.body(y))
+        return y + self.conv_body(self.body(y))
+
+    def enlarged(self, y: Tensor) -> Tensor:
+        """The rest of :meth:`forward`: (N,num_feat,h,w) -> RGB (N,3,h*growth,w*growth)."""
         for n in range(1, self.doublings + 1):
             y = F.leaky_relu(self.get_submodule(f"conv_up{n}")(y), _SLOPE, inplace=True)
-        y = self.conv_last(F.leaky_relu(self.conv_hr(y), _SLOPE, inplace=True))
-        if self.fold == 1:
-            return y
-        scale = (1 << self.doublings) // self.fold
-        return y[..., : tall * scale, : wide * scale]
+        return self.conv_last(F.leaky_relu(self.conv_hr(y), _SLOPE, inplace=True))
 
     @staticmethod
     def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

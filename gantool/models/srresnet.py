@@ -53,12 +53,15 @@ class SRResNet(nn.Module):
             "prelu" as in leftthomas' released files (its later code, with batch norm, cannot load them).
     """
 
+    reach = 3  # px of the features that ``enlarged`` sees around one
+
     def __init__(self, scale: int = 4, width: int = 64, blocks: int = 16, before_skip: str = "batch") -> None:
         super().__init__()
         if scale not in (2, 4, 8):
             raise ValueError(f"scale={scale}: SRResNet makes 2, 4 or 8")
         if before_skip not in ("batch", "prelu"):
             raise ValueError(f"before_skip={before_skip!r}: batch or prelu")
+        self.growth = scale
         self.blocks = blocks
         closing = nn.BatchNorm2d(width) if before_skip == "batch" else nn.PReLU()
         self.block1 = nn.Sequential(nn.Conv2d(3, width, 9, 1, 4), nn.PReLU())
@@ -70,10 +73,18 @@ class SRResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """RGB (N,3,H,W) in [0,1] -> RGB (N,3,H*scale,W*scale) in [0,1]."""
+        return self.enlarged(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What :meth:`forward` makes of its input before it enlarges that, (N,width,H,W)."""
         first = y = self.block1(x)
         for n in range(self.blocks + 1):
             y = self.get_submodule(f"block{n + 2}")(y)
-        y = self.get_submodule(f"block{self.blocks + 3}")(first + y)
+        return first + y
+
+    def enlarged(self, y: Tensor) -> Tensor:
+        """The rest of :meth:`forward`: (N,width,h,w) -> RGB (N,3,h*growth,w*growth)."""
+        y = self.get_submodule(f"block{self.blocks + 3}")(y)
         return (torch.tanh(y) + 1) / 2
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,15 @@ from gantool.devices import is_out_of_memory, memory_of, remedy_for_memory
 from gantool.errors import DeviceError
 from gantool.ops.footprint import bytes_per_px
 from gantool.ops.resize import pad_to_multiple, resize
+from gantool.ops.strips import Parted, Strips
 from gantool.ops.tiling import largest_tile, run_tiled, up
 from gantool.pipelines import Context, Pipeline
 
 MOST_BYTES = 5 << 29
-"""What the tensors of a net that needs no whole pictures hold on a CPU: RRDBNet's, of 560x560 px."""
+"""What the tensors of a net that needs no whole pictures hold on a CPU: RRDBNet's, of 960x960 px."""
 
 _SHARE = 0.25  # of a device's memory, that a net's tensors may hold at most
+_COPIES = 3  # of a result: joined from strips, brought to [0,1], and joined from tiles
 _ALWAYS_WHOLE = 256 * 256  # px
 _SMALLEST_TILE_PX = 32
 _GENEROUS_OVERLAP = 32  # where a row does not know its net's receptive field
@@ -54,17 +57,27 @@ def build(
     tile = [tile_px]
     per_px: list[float] = []  # asked of the net once, when the first large picture comes
     feed = torch.float32 if getattr(net, "takes_float32", False) else dtype
+    strips = Strips(cast(Parted, net)) if hasattr(net, "enlarged") else None
 
     def run(x: Tensor) -> Tensor:
         tall, wide = x.shape[-2:]
         padded = pad_to_multiple(x, row.multiple) if row.multiple > 1 else x
-        y = net(padded.to(feed) * row.value_range).float() / row.value_range
+        y = (strips or net)(padded.to(feed) * row.value_range).float() / row.value_range
         return y[..., : tall * native, : wide * native]
+
+    def taken(x: Tensor) -> float:
+        """Bytes of memory that the net takes for a pixel of pictures like x."""
+        side = up(_SMALLEST_TILE_PX, row.multiple)
+        if strips is None:
+            return bytes_per_px(run, x, side)
+        features = strips.features
+        small = bytes_per_px(lambda grey: features(grey.to(feed)), x, side)
+        return small + _COPIES * x.shape[1] * 4 * native**2
 
     def most_px(x: Tensor) -> float:
         """How many pixels the net may be shown at a time."""
         if not per_px:
-            per_px.append(bytes_per_px(run, x, up(_SMALLEST_TILE_PX, row.multiple)))
+            per_px.append(taken(x))
         share = _SHARE * memory_of(device)
         # Beyond the most, larger tiles gain nothing, unless tiles are what must not be.
         return (share if row.whole or device.type != "cpu" else min(share, MOST_BYTES)) / per_px[0]
