@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -158,7 +160,9 @@ def load_foreign(
     state, _ = read_state(path)
     remedy = "Use a super-resolution file of a known architecture, or a name of `gantool models`."
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.meshgrid(torch.zeros(1))  # warns once in a program, of what some of the nets do
             found = ModelLoader(device="cpu").load_from_state_dict(state)
     except Stopped:
         raise
@@ -183,7 +187,20 @@ def load_foreign(
         dtypes=tuple(d for d, ok in (("bf16", found.supports_bfloat16), ("fp16", found.supports_half)) if ok),
         summary=f"{found.architecture.name}, recognised by spandrel",
     )
-    return placed(found.model, device, dtype), row
+    return placed(_merged(found.model), device, dtype), row
+
+
+def _merged(net: nn.Module) -> nn.Module:
+    """Layers of SPAN's kind train as several convolutions and run as one; so that this is made but once."""
+    for layer in net.eval().modules():
+        if hasattr(layer, "update_params") and hasattr(layer, "eval_conv"):
+            cast(Any, layer).update_params()
+            cast(Any, layer).update_params = _done
+    return net
+
+
+def _done() -> None:
+    pass
 
 
 def save_model(

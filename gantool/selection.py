@@ -74,6 +74,9 @@ def local_file(spec: str) -> Path | None:
     path = Path(spec).expanduser()
     if path.is_dir() and (path / "model.safetensors").is_file():
         path = path / "model.safetensors"
+    if path.is_dir():
+        what, remedy = "the folder holds no model.safetensors", "Name a run of `gantool train`, or a file."
+        raise WeightsError(what, path, remedy)
     if not path.is_file():
         raise WeightsError("there is no such checkpoint file", path, "Check the path given to --model.")
     return path

@@ -275,6 +275,7 @@ def test_what_was_not_run_is_called_unchecked(tmp_path: Path, monkeypatch: pytes
         (["auto", "-o", "u.pt"], 2, "'auto' names no single model"),
         (["upscale-compact-x5", "-o", "u.pt"], 2, "Did you mean upscale-compact-x"),
         (["missing.pth", "-o", "u.pt"], 5, "no such checkpoint file"),
+        ([".", "-o", "u.pt"], 5, "the folder holds no model.safetensors"),
         (["there.pt", "-o", "u.pt"], 5, "this is not a checkpoint"),
         (["percept", "-o", "u.onnx"], 2, "exported as safetensors only"),
         (["MODEL", "-o", "u.pt", "--precision", "bf16"], 2, "bf16"),

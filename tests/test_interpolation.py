@@ -268,6 +268,7 @@ def test_two_trainings_that_are_strangers_are_mixed_with_a_warning(here, pair, c
         (("--mix", "0.5"), ExitCode.USAGE, "--interpolate A B"),
         (("--interpolate", "{a}", "{b}", "--mix", "1.5"), ExitCode.USAGE, "--mix"),
         (("--interpolate", "{a}"), ExitCode.USAGE, "--interpolate"),
+        (("--interpolate", "{a}", "--mix", "0.5"), ExitCode.USAGE, "--interpolate takes two models"),
         (("--interpolate", "{a}", "gone.pth"), ExitCode.WEIGHTS, "gone.pth"),
         (("--interpolate", "{a}", "upscale-compact-x4"), ExitCode.USAGE, "unlike scales"),
         (("--interpolate", "{a}", "upscale-compact-x2"), ExitCode.USAGE, "do not fit each other"),

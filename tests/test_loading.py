@@ -212,6 +212,24 @@ def test_foreign_nets_go_through_spandrel(tmp_path: Path) -> None:
     assert loaded(X[:, :, :8, :6]).shape == (1, 3, 16, 12)
 
 
+def test_layers_that_run_as_one_are_merged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spandrel.architectures.SPAN import SPAN
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        theirs = SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2).eval()
+    path = tmp_path / "span.pth"
+    torch.save({"params": theirs.state_dict()}, path)
+    loaded, _ = loading.load_foreign(path)
+    merging = next(layer for layer in loaded.modules() if hasattr(layer, "update_params"))
+    monkeypatch.setattr(type(merging), "update_params", lambda self: pytest.fail("merged again"))
+    with torch.no_grad():
+        answer = loaded(X)
+        monkeypatch.undo()
+        assert torch.allclose(answer, theirs(X), atol=1e-6)
+    assert loaded.state_dict().keys() == theirs.state_dict().keys()
+
+
 def test_foreign_files_that_nobody_knows(tmp_path: Path) -> None:
     path = tmp_path / "foreign.pth"
     torch.save({"w": torch.zeros(3)}, path)

@@ -84,11 +84,23 @@ def command(
     ] = None,
     width: Annotated[
         int | None,
-        option("Quality", "--width", metavar="PX", min=1, help="Output width; the height follows."),
+        option(
+            "Quality",
+            "--width",
+            metavar="PX",
+            min=1,
+            help="Output width; the height follows, unless it is given too.",
+        ),
     ] = None,
     height: Annotated[
         int | None,
-        option("Quality", "--height", metavar="PX", min=1, help="Output height; the width follows."),
+        option(
+            "Quality",
+            "--height",
+            metavar="PX",
+            min=1,
+            help="Output height; the width follows, unless it is given too.",
+        ),
     ] = None,
     quality: Quality,
     video: Video,
@@ -110,6 +122,8 @@ def command(
         raise UsageError("--scale contradicts --width and --height", remedy="Give one or the other")
     if interpolate is not None and model.model != "auto":
         raise UsageError("--interpolate contradicts --model", remedy="Give one or the other")
+    if interpolate is not None and any(name.startswith("-") for name in interpolate):
+        raise UsageError("--interpolate takes two models", remedy="Name both: --interpolate A B")
     if interpolate is None and mix is not None:
         raise UsageError("--mix says how to mix two models", remedy="Name them with --interpolate A B")
     if denoise_strength is not None:

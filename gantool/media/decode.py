@@ -107,6 +107,7 @@ class _Reader:
         self.reformatter = VideoReformatter()
         self.last_pts: int | None = None
         self.deep = False
+        self._seen_through = False
         self.reached = 0
         self.count = 0
         self.reordered = False
@@ -283,7 +284,11 @@ class _Reader:
         info = self.info
         if info.codec == "gif":
             rgba = frame.to_ndarray(format="rgba")
-            return np.where(rgba[..., 3:] == 0, np.uint8(255), rgba[..., :3])
+            through = rgba[..., 3:] == 0
+            if not self._seen_through and through.any():
+                self._seen_through = True
+                self.warn("the transparent parts become white")
+            return np.where(through, np.uint8(255), rgba[..., :3])
         if not info.deep:
             return shallow_rgb(self.reformatter, frame, info.matrix, full=info.full_range)
         rgb = deep_rgb(self.reformatter, frame, info.matrix, full=info.full_range)

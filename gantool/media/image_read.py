@@ -213,7 +213,8 @@ def _unknown(head: bytes, name: Name) -> InputError:
             "this is a Git LFS pointer, not a picture", name, "Fetch the file with: git lfs pull"
         )
     if head.startswith((png.SIGNATURE, b"\xff\xd8\xff", b"II*\x00", b"MM\x00*", b"RIFF", b"GIF8", b"BM")):
-        return InputError("the picture is damaged or cut off, or of a rare kind", name, _AGAIN)
+        what = "the picture is damaged or cut off, or of a rare kind"
+        return InputError(what, name, "Convert it to PNG, or get the file again from where it came")
     if all(byte >= 32 or byte in b"\t\n\r\f\x1b" for byte in head):
         return InputError("this is text, not a picture", name, "Check that it is the right file")
     return InputError("this is not a picture that gantool can read", name, "Convert it to PNG first")

@@ -64,12 +64,6 @@ def matlab_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return round_to_byte(columns).reshape(width, height, -1).transpose(1, 0, 2).astype(np.uint8)
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Pad right and bottom of (N,C,H,W) so that both sides are multiples, with the mirrored picture."""
-    height, width = x.shape[-2:]
-    return mirror_pad(x, height + -height % multiple, width + -width % multiple)
-
-
 def mirror_pad(x: Tensor, height: int, width: int, before: int = 0) -> Tensor:
     """(N,C,H,W) continued on all sides to (N,C,height,width), ``before`` px of that on the left and on top.
 

@@ -12,7 +12,7 @@ from gantool.catalog import Checkpoint
 from gantool.devices import is_out_of_memory, memory_of, remedy_for_memory
 from gantool.errors import DeviceError
 from gantool.ops.footprint import bytes_per_px
-from gantool.ops.resize import pad_to_multiple, resize
+from gantool.ops.resize import mirror_pad, resize
 from gantool.ops.strips import Parted, Strips
 from gantool.ops.tiling import largest_tile, run_tiled, up
 from gantool.pipelines import Context, Pipeline
@@ -24,6 +24,7 @@ _SHARE = 0.25  # of a device's memory, that a net's tensors may hold at most
 _COPIES = 3  # of a result: joined from strips, brought to [0,1], and joined from tiles
 _ALWAYS_WHOLE = 256 * 256  # px
 _SMALLEST_TILE_PX = 32
+_LEAST_OF_OTHERS = 64  # px, the side below which some nets of other programs fail
 _GENEROUS_OVERLAP = 32  # where a row does not know its net's receptive field
 
 
@@ -54,6 +55,7 @@ def build(
     native = row.scale
     # Tiles begin at multiples of the net's stride, so that its pixels fall as in the whole picture.
     overlap = up(_GENEROUS_OVERLAP if row.radius is None else row.radius, row.multiple)
+    least = 1 if row.arch else _LEAST_OF_OTHERS
     tile = [tile_px]
     per_px: list[float] = []  # asked of the net once, when the first large picture comes
     feed = torch.float32 if getattr(net, "takes_float32", False) else dtype
@@ -61,7 +63,7 @@ def build(
 
     def run(x: Tensor) -> Tensor:
         tall, wide = x.shape[-2:]
-        padded = pad_to_multiple(x, row.multiple) if row.multiple > 1 else x
+        padded = mirror_pad(x, *(up(max(side, least), row.multiple) for side in (tall, wide)))
         y = (strips or net)(padded.to(feed) * row.value_range).float() / row.value_range
         return y[..., : tall * native, : wide * native]
 

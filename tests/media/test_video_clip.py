@@ -85,6 +85,22 @@ def test_gif_times_do_not_drift(tmp_path: Path) -> None:
     assert np.abs(times(list(read_frames(tmp_path / "odd.gif"))) - expected).max() <= 0.0051
 
 
+def test_transparent_parts_of_a_gif_are_told(tmp_path: Path) -> None:
+    frames = []
+    for at in range(3):
+        picture = Image.new("P", (20, 16), 0)
+        picture.putpalette([250, 0, 0, 0, 0, 250])
+        picture.paste(1, (at, 2, at + 8, 10))
+        frames.append(picture)
+    options = {"save_all": True, "append_images": frames[1:], "duration": 100, "disposal": 2}
+    frames[0].save(tmp_path / "in.gif", transparency=0, **options)
+    _, read, warnings = rewrite(tmp_path / "in.gif", tmp_path / "out.mkv")
+    assert warnings == ["the transparent parts become white"]
+    assert read[0].rgb[15, 19].min() > 240
+    frames[0].save(tmp_path / "opaque.gif", **options)
+    assert rewrite(tmp_path / "opaque.gif", tmp_path / "again.mkv")[2] == []
+
+
 def test_gif_as_source(tmp_path: Path) -> None:
     write_clip(tmp_path / "in.gif", steps(10), 20)
     _, frames, warnings = rewrite(tmp_path / "in.gif", tmp_path / "out.mp4")

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def row(**values) -> Checkpoint:
-    return Checkpoint(**{"name": "test", "task": "upscale", "scale": 2, "radius": 5, **values})
+    return Checkpoint(**{"name": "test", "task": "upscale", "arch": "a.B", "scale": 2, "radius": 5, **values})
 
 
 def net(scale: int = 2) -> SRVGGNetCompact:
@@ -171,6 +171,14 @@ def test_value_range_and_multiple():
     y = build(model, row(value_range=255.0, multiple=8), device=CPU)(x)
     assert torch.allclose(y, x.repeat_interleave(2, 2).repeat_interleave(2, 3), atol=1e-6)
     assert model.seen[0].shape[-2:] == (16, 24) and model.seen[0].max() > 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 70), (100, 5), (80, 90)])
+def test_nets_of_other_programs_are_shown_no_very_small_pictures(size):
+    model, x = Nearest(), torch.rand(1, 3, *size)
+    y = build(model, row(arch="", multiple=16), device=CPU)(x)
+    assert torch.equal(y, x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert all(shown >= 64 and shown % 16 == 0 for shown in model.seen[0].shape[-2:])
 
 
 def test_out_of_memory_halves_the_tile_and_says_so():
