@@ -101,7 +101,10 @@ class _Run:
 
     def find(self, first: int, last: int | None) -> int:
         """Look what is there of segments [first, last) and before; returns the frames of the former."""
-        self.whole = self.work.segments()
+        claimed, self.whole = self.work.segments(verify=False), self.work.segments()
+        for number in sorted(claimed.keys() - self.whole.keys()):
+            if number >= first and (last is None or number < last):
+                self.note(f"segment {number} is damaged and is made again")
         inside = [s for n, s in self.whole.items() if n >= first and (last is None or n < last)]
         before = sum(len(segment.pts) for segment in inside)
         if self.progress is not None:

@@ -224,8 +224,9 @@ def join(
     if lacking:
         word = "segment" if len(lacking) == 1 and " " not in lacking[0] else "segments"
         verb = "is" if word == "segment" else "are"
+        state = "missing or damaged" if missing(work.segments(verify=False)) != lacking else "missing"
         remedy = "Make them by the same command, with --continue or its --segment"
-        raise InputError(f"{word} {', '.join(lacking)} {verb} missing", work.path, remedy)
+        raise InputError(f"{word} {', '.join(lacking)} {verb} {state}", work.path, remedy)
     parts = [Part(work.path / s.file, s.pts, s.duration) for _, s in sorted(segments.items())]
     tracks = {word: value for word, value in film.writer.items() if word not in (*ENCODER_WORDS, "threads")}
     with explained(work), files.atomic(film.target, overwrite=overwrite, folder=work.path) as temporary:

@@ -11,8 +11,8 @@ import torch
 from cli_kit import call, film, photo
 from PIL import Image
 
-from gantool.commands.options import at_time
-from gantool.errors import ExitCode
+from gantool.commands.options import at_time, seconds
+from gantool.errors import ExitCode, UsageError
 from gantool.inference import Runner
 from gantool.models.ddcolor import DDColor
 from gantool.models.deoldify import DeOldifyDeep
@@ -196,6 +196,10 @@ def test_a_file_whose_name_holds_an_at(capfd, files, shots):
         call(capfd, "colorize", source, "--model", files / "eccv16.pth", "--reference", "x@3.png").code == 0
     )
     assert at_time("blue.png@1:30", "--reference") == ("blue.png", 90.0)
+    assert [seconds(text, "--start") for text in (".5", "90:00", "1:02:03.5")] == [0.5, 5400.0, 3723.5]
+    for text in ("1:99", "1:60:00", ".", "-1", "1:"):
+        with pytest.raises(UsageError, match="is not a time"):
+            seconds(text, "--start")
     assert at_time("gone@home.png", "--reference") == ("gone@home.png", None)
     assert at_time("a" * 300 + "@5", "--reference") == ("a" * 300, 5.0)
 

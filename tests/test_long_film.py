@@ -434,6 +434,13 @@ def test_shares_and_join(here, capfd):
     assert done.records[0]["output"] == str(here / FOLDER)
     done = call(capfd, "join", "out.mp4")
     assert done.code == ExitCode.INPUT and "segments 0, 3 to the end are missing" in done.err
+    (damaged,) = [path for path in Path(FOLDER).glob("seg_*.mp4") if "000001" in path.name]
+    kept = damaged.read_bytes()
+    damaged.write_bytes(kept[:-5])
+    assert "segments 0 to 1, 3 to the end are missing or damaged" in call(capfd, "join", "out.mp4").err
+    damaged.write_bytes(kept)
+    done = call(capfd, *words("--segment", "1/3", out="-"))
+    assert done.code == ExitCode.USAGE and "needs a file to read and one to write" in done.err
     done = call(capfd, *words("--segment", "1/3"))
     assert (done.code, done.out) == (0, f"{here / FOLDER}\n")
     assert call(capfd, *words("--segment", "1/3", "--crf", 3)).code == ExitCode.USAGE

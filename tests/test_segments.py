@@ -181,7 +181,10 @@ def test_what_is_not_whole_is_made_again(source, tmp_path, damage):
         path.write_bytes(path.read_bytes()[:-9])
     for number in (2,) if damage == "last states" else (0, 1, 2) if damage == "all states" else ():
         work.forget_states(number)
-    made = run(source, tmp_path / "film.mkv")
+    said: list[str] = []
+    made = run(source, tmp_path / "film.mkv", warn=said.append)
+    number = {"last picture": 2, "first picture": 0}.get(damage)
+    assert said == ([] if number is None else [f"segment {number} is damaged and is made again"])
     assert made.before == before if "picture" in damage else made.before == 36
     assert made.report.frames == 70 - before
     assert decoded(tmp_path / "film.mkv") == decoded(tmp_path / "whole.mkv")

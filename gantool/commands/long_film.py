@@ -45,6 +45,8 @@ def check(jobs: Iterable[Job], video: Video) -> None:
     share, jobs = share_of(video.segment), list(jobs)
     if share and (len(jobs) != 1 or jobs[0].kind != "video"):
         raise UsageError("--segment is for one film", remedy="Name a single film")
+    if share and (jobs[0].source is None or jobs[0].target is None):
+        raise UsageError("--segment needs a file to read and one to write", remedy="Name both in place of -")
     if share and video.preview:
         raise UsageError("--segment contradicts --preview", remedy="Give one or the other")
     if share or video.continue_ or video.preview:

@@ -336,11 +336,12 @@ def seconds(text: str | None, name: str) -> float | None:
     """``90``, ``1:30`` and ``0:01:30.5`` in seconds. Raises UsageError naming the option ``name``."""
     if text is None:
         return None
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", text.strip())
-    if match is None:
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text.strip())
+    hours, minutes, rest = (None, None, "0") if match is None else match.groups()
+    parts = [float(part) for part in (hours, minutes, rest) if part is not None]
+    if match is None or any(part >= 60 for part in parts[1:]):
         raise UsageError(f"{name} {text} is not a time", remedy="Give seconds or h:mm:ss")
-    hours, minutes, rest = match.groups(default="0")
-    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
 
 
 def at_time(text: str, name: str) -> tuple[str, float | None]:

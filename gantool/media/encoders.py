@@ -148,7 +148,7 @@ def _encoder(name: str) -> str:
     if other:
         raise EncoderError(f"this FFmpeg has no video encoder {name}", None, f"Use --codec {other}")
     known = sorted(other for other in av.codecs_available if _encodes_video(other))
-    near = difflib.get_close_matches(name, known, 3)
+    near = difflib.get_close_matches(name, known, 3, cutoff=0.7)
     remedy = f"Use {', '.join(near)} or auto" if near else "Use --codec auto"
     raise EncoderError(f"there is no video encoder {name}", None, remedy)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Facts about the old file that the new one states by itself.
 _TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate"}
 _STATISTICS = ("bps", "number_of_", "_statistics_")
+_SOURCE_TYPE = "DIGITAL_SOURCE_TYPE"
 _XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 
@@ -54,11 +55,14 @@ def marked_tags(tags: dict[str, str], muxer: str, provenance: Provenance | None)
     result = kept_tags(tags)
     if provenance is None:
         return result
+    result = {
+        key: value for key, value in result.items() if key.upper() != _SOURCE_TYPE
+    }  # of an earlier mark
     key = next((k for k in result if k.lower() == "comment"), "comment")
     sentence = provenance.sentence()
     result[key] = f"{result[key]}\n{sentence}" if result.get(key) else sentence
     if muxer in ("matroska", "webm"):
-        result["DIGITAL_SOURCE_TYPE"] = provenance.source_type
+        result[_SOURCE_TYPE] = provenance.source_type
     return result
 
 
@@ -80,14 +84,18 @@ def check_tags(path: Path, wanted: dict[str, str], sar: Fraction) -> list[str]:
     try:
         with av.open(f"file:{path.absolute()}", **ANY_TAGS) as container:
             found = {key.lower() for key in container.metadata}
-            shown = exact(container.streams.video[0].sample_aspect_ratio or Fraction(1))
+            stream = container.streams.video[0]
+            shown = exact(stream.sample_aspect_ratio or Fraction(1))
+            codec = stream.codec_context.name
     except FFmpegError:
         return []
     lost = sorted(key for key in wanted if key.lower() not in found)
     if lost:
         result.append(f"{suffix} has no place for the tags {', '.join(lost)}. Write to .mkv to keep them")
     if abs(shown - sar) > sar / 1000:
+        aspect = f"{sar.numerator}:{sar.denominator}"
         result.append(
-            f"{suffix} does not keep the pixel aspect {sar.numerator}:{sar.denominator} with this codec"
+            f"{suffix} with {codec} does not keep the pixel aspect {aspect}; the picture will look squeezed "
+            "or stretched. Write to .mp4, or to .mkv with --codec libx264"
         )
     return result

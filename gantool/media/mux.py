@@ -77,6 +77,8 @@ class Muxer:
             if plan.muxer == "gif":
                 if info.audio and audio:
                     self.warn("gif has no sound; it is left out")
+                if info.subtitles and subtitles:
+                    self.warn("gif has no subtitles; they are left out")
             elif tracks is None and info.path is not None and not info.numbered:
                 self.tracks = CopiedTracks(
                     info,

@@ -118,7 +118,7 @@ class PictureWriter:
         info: the source.
         width, height: size of the frames, in pixels.
         quality: of JPEG, WebP and AVIF, 0 to 100.
-        audio: whether the source's sound is wanted, of which pictures have none.
+        audio, subtitles: whether the source's sound and subtitles are wanted; pictures have none.
         provenance: the mark that says who made each picture; None writes none.
         warn: told what is lost.
 
@@ -134,6 +134,7 @@ class PictureWriter:
         *,
         quality: int = 95,
         audio: bool = True,
+        subtitles: bool = True,
         provenance: Provenance | None = None,
         warn: Callable[[str], None] | None = None,
         **_: Any,
@@ -145,6 +146,8 @@ class PictureWriter:
         warn = warn or (lambda message: None)
         if audio and info.audio:
             warn("pictures have no sound; it is left out")
+        if subtitles and info.subtitles:
+            warn("pictures have no subtitles; they are left out")
         if info.sar != 1:
             sar = f"{info.sar.numerator}:{info.sar.denominator}"
             warn(f"pictures do not keep the pixel aspect {sar}")

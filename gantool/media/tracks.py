@@ -198,6 +198,8 @@ class CopiedTracks:
         time = packet.pts * packet.time_base
         if self.end is not None and time >= self.end:
             return False
+        if self.end is not None and packet.stream.type == "subtitle":
+            packet.duration = min(packet.duration, round((self.end - time) / packet.time_base))
         if shift == self.info.origin or time >= shift:  # nothing is cut off at the head
             return True
         if packet.stream.type != "subtitle" or not packet.duration:

@@ -122,6 +122,8 @@ def video_frame(reformatter: VideoReformatter, rgb: np.ndarray, pix_fmt: str, *,
     layout = av.VideoFormat(pix_fmt, 16, 16)
     depth, name = _depth(layout)
     rgb = np.ascontiguousarray(rgb)
+    if rgb.strides[1:] != (3 * rgb.itemsize, rgb.itemsize):  # numpy takes any steps along a side of one pixel
+        rgb = rgb.reshape(-1).reshape(rgb.shape)
     if rgb.dtype == np.uint8 and not (layout.is_rgb and depth > 8):
         return reformatter.reformat(
             av.VideoFrame.from_numpy_buffer(rgb, format="rgb24"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def test_what_cannot_be_a_film(tmp_path: Path) -> None:
     (tmp_path / "00002.png").write_bytes(b"hello")
     with pytest.raises(InputError):
         list(read_frames(pattern))
+
+
+def test_sound_and_subtitles_that_are_lost_are_told(tmp_path: Path) -> None:
+    info, said = replace(probe(row(tmp_path, [1, 2])), audio=1, subtitles=2), []
+    PictureWriter(tmp_path / "out%d.png", info, 12, 8, warn=said.append)
+    assert said == [
+        "pictures have no sound; it is left out",
+        "pictures have no subtitles; they are left out",
+    ]
+    PictureWriter(tmp_path / "out%d.png", info, 12, 8, audio=False, subtitles=False, warn=pytest.fail)
 
 
 def test_a_file_that_bears_such_a_name_is_that_file(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 from video_makers import make_clip, rewrite, times
 
 from gantool.media.provenance import Provenance
 from gantool.media.video import probe, read_frames, writable_suffixes, write_clip
+from gantool.media.ycbcr import video_frame
 
 
 def steps(count: int) -> list[np.ndarray]:
@@ -77,6 +79,15 @@ def test_gif_from_video(tmp_path: Path) -> None:
     data = (tmp_path / "film.gif").read_bytes()
     assert mark.sentence().encode() in data
     assert mark.source_type.encode() in data
+
+
+def test_a_film_of_one_pixel(tmp_path: Path) -> None:
+    """Whose memory order numpy does not care about."""
+    odd = np.moveaxis(np.full((3, 3, 1, 1), 90, np.uint8), 1, -1)
+    write_clip(tmp_path / "one.mkv", odd, 5)
+    assert [frame.rgb.shape for frame in read_frames(tmp_path / "one.mkv")] != []
+    reformatter = VideoReformatter()
+    assert video_frame(reformatter, odd[0], "yuv444p", full=False).width == 1
 
 
 def test_gif_times_do_not_drift(tmp_path: Path) -> None:

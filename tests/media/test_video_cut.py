@@ -60,6 +60,9 @@ def test_chapters_and_subtitles_are_cut_too(folder: Path) -> None:
     rewrite(source, folder / "cutsub.out.mkv", start=0.6)
     shown = [time for time, _ in track_packets(folder / "cutsub.out.mkv")[0][2]]
     assert shown == pytest.approx([0.0, 0.6])  # the first is on screen at the cut
+    rewrite(source, folder / "cutsub.short.mkv", start=0.6, duration=0.7)
+    with av.open(str(folder / "cutsub.short.mkv")) as container:
+        assert container.duration is not None and container.duration <= 720_000  # no longer than the picture
 
 
 def test_seeking_reads_the_same_frames(plain: Path) -> None:

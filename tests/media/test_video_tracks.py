@@ -161,6 +161,13 @@ def test_chapters_titles_and_mark(folder: Path, suffix: str) -> None:
     assert MARK.source_type.encode() in target.read_bytes()
 
 
+def test_an_earlier_mark_is_no_tag_to_be_kept(plain: Path, folder: Path) -> None:
+    first, second = Provenance("upscale", "tiny", "0.1.0"), MARK
+    rewrite(plain, folder / "marked.mkv", provenance=first)
+    _, _, warnings = rewrite(folder / "marked.mkv", folder / "again.mp4", provenance=second)
+    assert not [warning for warning in warnings if "tags" in warning]
+
+
 def test_no_mark_without_provenance(plain: Path, folder: Path) -> None:
     rewrite(plain, folder / "unmarked.mp4")
     data = (folder / "unmarked.mp4").read_bytes()
