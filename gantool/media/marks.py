@@ -55,9 +55,8 @@ def marked_tags(tags: dict[str, str], muxer: str, provenance: Provenance | None)
     result = kept_tags(tags)
     if provenance is None:
         return result
-    result = {
-        key: value for key, value in result.items() if key.upper() != _SOURCE_TYPE
-    }  # of an earlier mark
+    # Not that of an earlier mark.
+    result = {key: value for key, value in result.items() if key.upper() != _SOURCE_TYPE}
     key = next((k for k in result if k.lower() == "comment"), "comment")
     sentence = provenance.sentence()
     result[key] = f"{result[key]}\n{sentence}" if result.get(key) else sentence

@@ -69,7 +69,7 @@ def build(
 
     def taken(x: Tensor) -> float:
         """Bytes of memory that the net takes for a pixel of pictures like x."""
-        side = up(_SMALLEST_TILE_PX, row.multiple)
+        side = up(max(_SMALLEST_TILE_PX, least), row.multiple)
         if strips is None:
             return bytes_per_px(run, x, side)
         features = strips.features

@@ -102,6 +102,9 @@ def test_a_net_is_tried_at_a_multiple_of_its_stride(monkeypatch):
     model = Nearest()
     build(model, row(multiple=24), device=CPU)(torch.rand(1, 3, 90, 130))
     assert [tuple(seen.shape[-2:]) for seen in model.seen] == [(48, 48), (96, 144)]
+    model = Nearest()
+    build(model, row(arch=""), device=CPU)(torch.rand(1, 3, 90, 130))
+    assert [tuple(seen.shape[-2:]) for seen in model.seen] == [(64, 64), (90, 130)]  # with nothing added
 
 
 def test_a_batch_is_parted_before_pictures_are(monkeypatch):
