@@ -83,7 +83,6 @@ def fetch_hub(
     _sweep(row, cache_dir)
 
     def work() -> str:
-        watch.thread = threading.get_ident()
         with _guarded(hub.get_session(), watch):
             return hub.hf_hub_download(
                 row.repo,
@@ -105,13 +104,16 @@ def fetch_hub(
         raise _explained(error, row, endpoint, timeout) from error
 
 
+_HOOKING = threading.Lock()
+_HERE = threading.local()  # .watch: that of the download which a thread makes
+
+
 class _Watch:
     """What the waiting thread and the client's thread know of each other."""
 
     def __init__(self, row: Checkpoint, expected: str) -> None:
         self.row = row
         self.expected = expected
-        self.thread = 0
         self.beats = 0
         self.answered = False
         self.waiting = False
@@ -127,7 +129,7 @@ class _Watch:
 
     def on_request(self, request: Any) -> None:
         """Refuse the client's second try after a question without answer: that one would take minutes."""
-        if threading.get_ident() != self.thread or request.method != "HEAD":
+        if request.method != "HEAD":
             return
         if self.cancelled or self.waiting:
             raise _Gone("no answer")
@@ -135,7 +137,7 @@ class _Watch:
 
     def on_response(self, response: Any) -> None:
         """Check what the client would believe: commit and ETag become names of files."""
-        if threading.get_ident() != self.thread or response.request.method != "HEAD":
+        if response.request.method != "HEAD":
             return
         self.waiting = False
         self.answered = True
@@ -176,16 +178,34 @@ def place(row: Checkpoint) -> str:
 
 @contextlib.contextmanager
 def _guarded(session: Any, watch: _Watch) -> Iterator[None]:
-    """Let the watch see every question and answer of the client while the block runs."""
-    hooks = {k: list(v) for k, v in session.event_hooks.items()}
-    session.event_hooks = {
-        "request": [*hooks.get("request", []), watch.on_request],
-        "response": [*hooks.get("response", []), watch.on_response],
-    }
+    """Let the watch see every question and answer of the client in this thread while the block runs.
+
+    The session is everybody's, and a download that was given up may end long after the next one has begun: so
+    the hooks stay, and ask each thread for its watch.
+    """
+    with _HOOKING:
+        hooks = {kind: list(some) for kind, some in session.event_hooks.items()}
+        for kind, hook in (("request", _on_request), ("response", _on_response)):
+            if hook not in hooks.setdefault(kind, []):
+                hooks[kind].append(hook)
+                session.event_hooks = hooks
+    _HERE.watch = watch
     try:
         yield
     finally:
-        session.event_hooks = hooks
+        del _HERE.watch
+
+
+def _on_request(request: Any) -> None:
+    watch: _Watch | None = getattr(_HERE, "watch", None)
+    if watch is not None:
+        watch.on_request(request)
+
+
+def _on_response(response: Any) -> None:
+    watch: _Watch | None = getattr(_HERE, "watch", None)
+    if watch is not None:
+        watch.on_response(response)
 
 
 def _bar_class(watch: _Watch, progress: Progress | None) -> type:

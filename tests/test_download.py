@@ -8,12 +8,13 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hub_server import COMMIT, Fault, HubServer, hub_server
 from hub_support import DATA, FILE, REPO, TOKEN, Bar, fails, files_in, sha
 
-from gantool import cache, hub
+from gantool import cache, download, hub
 from gantool.catalog import Checkpoint
 
 pytest_plugins = ("hub_fixtures",)
@@ -225,3 +226,34 @@ def test_two_at_once_download_once(server: HubServer, hub_row: Checkpoint) -> No
         thread.join()
     assert [p.read_bytes() == DATA for p in paths] == [True] * 3
     assert server.count("GET") == 1
+
+
+def test_a_download_that_was_given_up_disturbs_no_other(hub_row: Checkpoint) -> None:
+    """It may end while others run, or after them; the client's session is that of all."""
+    session = SimpleNamespace(event_hooks={"request": [], "response": []})
+    ask = SimpleNamespace(method="HEAD")
+    old, new, later = (download._Watch(hub_row, "") for _ in range(3))
+    begun, over = threading.Event(), threading.Event()
+
+    def given_up() -> None:
+        with download._guarded(session, old):
+            begun.set()
+            over.wait(10)
+
+    def asked(watch: download._Watch) -> bool:
+        for hook in session.event_hooks["request"]:
+            hook(ask)
+        return watch.waiting
+
+    thread = threading.Thread(target=given_up)
+    thread.start()
+    assert begun.wait(10)
+    old.cancelled = True
+    with download._guarded(session, new):
+        over.set()
+        thread.join()
+        assert asked(new)
+    asked(old)  # nobody's question
+    with download._guarded(session, later):
+        assert asked(later)
+    assert not old.waiting and len(session.event_hooks["request"]) == 1
