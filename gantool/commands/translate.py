@@ -56,7 +56,7 @@ def command(
             "--tile-px",
             metavar="PX",
             min=16,
-            help="Side of a tile; smaller takes less memory.",
+            help="Side of a tile. [a quarter of the memory]",
         ),
     ] = None,
     marks: Marks,

@@ -109,7 +109,11 @@ def command(
     tile_px: Annotated[
         int | None,
         option(
-            "Hardware", "--tile-px", metavar="PX", min=16, help="Side of a tile; smaller takes less memory."
+            "Hardware",
+            "--tile-px",
+            metavar="PX",
+            min=16,
+            help="Side of a tile. [a quarter of the memory]",
         ),
     ] = None,
     marks: Marks,

@@ -142,7 +142,7 @@ def feather(piece: tuple[int, int, int, int], length: int, width: int) -> Tensor
 def run_blended(
     fn: Callable[[Tensor], Tensor],
     x: Tensor,
-    tile_px: int,
+    core: tuple[int, int],
     overlap: int,
     width: int,
     multiple: int = 1,
@@ -154,20 +154,20 @@ def run_blended(
     are exact, as in :func:`run_tiled`.
 
     Args:
-        tile_px: longest side of a tile's core in pixels, at least 1; the overlap is not counted.
+        core: (height, width) of a tile's core in pixels at most, at least 1; the overlap is not counted.
         overlap: pixels read around the core, at least.
         width: pixels on both sides of a join over which two tiles are mixed, at most ``overlap``.
         multiple: the net's stride; tiles begin at multiples of it.
     """
-    if tile_px < 1 or not 0 <= width <= overlap or multiple < 1:
-        raise ValueError("tile_px and multiple must be at least 1, and width between 0 and overlap")
+    if min(core) < 1 or not 0 <= width <= overlap or multiple < 1:
+        raise ValueError("core and multiple must be at least 1, and width between 0 and overlap")
     height, wide = x.shape[-2:]
-    if height <= tile_px and wide <= tile_px:
+    if height <= core[0] and wide <= core[1]:
         return fn(x)
     result: Tensor | None = None
-    for row in blended_tiles(height, tile_px, overlap, multiple):
+    for row in blended_tiles(height, core[0], overlap, multiple):
         down = feather(row, height, width).to(x.device)[:, None]
-        for column in blended_tiles(wide, tile_px, overlap, multiple):
+        for column in blended_tiles(wide, core[1], overlap, multiple):
             piece = fn(x[..., row[2] : row[3], column[2] : column[3]])
             if result is None:
                 result = piece.new_zeros(*piece.shape[:2], height, wide)

@@ -8,16 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
-from gantool.devices import is_out_of_memory, remedy_for_memory
-from gantool.errors import DeviceError, UsageError, WeightsError
+from gantool.errors import UsageError, WeightsError
+from gantool.ops.footprint import bytes_per_px
 from gantool.ops.resize import mirror_pad
-from gantool.ops.tiling import run_blended
+from gantool.ops.tiling import run_blended, up
 from gantool.pipelines import Context, Pipeline
+from gantool.pipelines.room import Room
 
-# Above this a picture goes in tiles. CycleGAN's net takes about 1 kB a pixel, and a computer whose memory is
-# full ends the program rather than telling it, while a GPU tells.
-MOST_PX = {"cpu": 2048 * 2048, "cuda": 4096 * 4096}
-DEFAULT_TILE_PX = 1024
 _OVERLAP = 64  # where a row does not know its net's receptive field
 _FEATHER = 32
 _SMALLEST_TILE_PX = 64
@@ -49,7 +46,7 @@ def build(
         net: in eval mode, without dropout; keeps the size of what it is given. Takes and gives three
             channels in the row's range and order, or one where the row's args say ``input_nc`` or
             ``output_nc`` 1 (luma in, grey out).
-        tile_px: side of a tile's core, px; None for the whole picture up to a size limit, 1024 above it.
+        tile_px: side of a tile's core, px; by default as large as a quarter of the device's memory allows.
         to: what the result shall have, one or more labels of the row, for a net that must be told (StarGAN).
         warn: told when tiles change the result, or had to be made smaller for want of memory.
 
@@ -62,13 +59,12 @@ def build(
     luma = torch.tensor(_LUMA, device=device).view(1, 3, 1, 1)
     exact = row.radius is not None
     overlap, feather = (row.radius or 0, 0) if exact else (_OVERLAP, _FEATHER)
-    tile = [tile_px]
     margin = getattr(net, "margin", 0)
     feed = torch.float32 if getattr(net, "takes_float32", False) else dtype
 
     def side(length: int) -> int:
         """The side shown to the net for a picture's side."""
-        return -(-max(length + 2 * margin, _SMALLEST_SIDE) // row.multiple) * row.multiple
+        return up(max(length + 2 * margin, _SMALLEST_SIDE), row.multiple)
 
     def run(x: Tensor) -> Tensor:
         tall, wide = x.shape[-2:]
@@ -87,37 +83,20 @@ def build(
         y = y.flip(1) if row.color == "bgr" else y
         return y.expand(-1, 3, -1, -1).clamp(0, 1)
 
-    def run_in_tiles(x: Tensor) -> Tensor:
-        tall, wide = x.shape[-2:]
-        core = tile[0]
-        if core is None:
-            whole = tall * wide <= MOST_PX.get(device.type, MOST_PX["cpu"])
-            core = max(tall, wide) if whole else DEFAULT_TILE_PX
-        if row.whole and max(tall, wide) > core:
-            warn(
-                f"{row.name} wants whole pictures; {wide}x{tall} px went in tiles of {core} px, which may "
-                f"differ in light and colour (--tile-px {max(tall, wide)} runs it whole, given the memory)"
-            )
+    def taken(x: Tensor) -> float:
+        """Bytes of memory that the net takes for a pixel; of as many pictures, as styles may be of each."""
+        count, small = len(x), up(_SMALLEST_TILE_PX, row.multiple)
+        return bytes_per_px(lambda grey: run(grey.expand(count, -1, -1, -1)), x, small) / count
+
+    def tiled(x: Tensor, core: tuple[int, int]) -> Tensor:
         return run_blended(run, x, core, overlap, feather, row.multiple)
 
-    def run_in_memory(x: Tensor) -> Tensor:
-        while True:
-            try:
-                return run_in_tiles(x)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or len(x) > 1:  # several: smaller batches come first
-                    raise
-            smaller = min(tile[0] or DEFAULT_TILE_PX * 2, max(x.shape[-2:])) // 2
-            if smaller < max(_SMALLEST_TILE_PX, row.multiple // 2):
-                what = "out of memory even with the smallest tile"
-                raise DeviceError(what, remedy=remedy_for_memory(device))
-            warn(f"out of memory: tiles of {smaller} px from here on (--tile-px {smaller})")
-            tile[0] = smaller
-            if x.device.type == "cuda":
-                torch.cuda.empty_cache()
+    # Reads go on to the next multiple of the stride.
+    around, least = overlap + row.multiple - 1, max(_SMALLEST_TILE_PX, row.multiple // 2)
+    room = Room(row, device, tile_px, around, least, taken, "differ in light and colour", warn)
 
     def predict(x: Tensor, context: Context) -> Tensor:
-        y = run_in_memory(x)
+        y = room.run(tiled, x)
         if row.keeps_gray:
             gray = (x.amax(1) - x.amin(1)).amax((-2, -1)) <= _NEARLY_GRAY  # (N,)
             y = torch.where(gray.view(-1, 1, 1, 1), _luma(y, luma), y)

@@ -9,20 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from gantool.catalog import Checkpoint
-from gantool.devices import is_out_of_memory, memory_of, remedy_for_memory
-from gantool.errors import DeviceError
 from gantool.ops.footprint import bytes_per_px
 from gantool.ops.resize import mirror_pad, resize
 from gantool.ops.strips import Parted, Strips
-from gantool.ops.tiling import largest_tile, run_tiled, up
+from gantool.ops.tiling import run_tiled, up
 from gantool.pipelines import Context, Pipeline
+from gantool.pipelines.room import Room
 
-MOST_BYTES = 5 << 29
-"""What the tensors of a net that needs no whole pictures hold on a CPU: RRDBNet's, of 960x960 px."""
-
-_SHARE = 0.25  # of a device's memory, that a net's tensors may hold at most
 _COPIES = 3  # of a result: joined from strips, brought to [0,1], and joined from tiles
-_ALWAYS_WHOLE = 256 * 256  # px
 _SMALLEST_TILE_PX = 32
 _LEAST_OF_OTHERS = 64  # px, the side below which some nets of other programs fail
 _GENEROUS_OVERLAP = 32  # where a row does not know its net's receptive field
@@ -56,8 +50,6 @@ def build(
     # Tiles begin at multiples of the net's stride, so that its pixels fall as in the whole picture.
     overlap = up(_GENEROUS_OVERLAP if row.radius is None else row.radius, row.multiple)
     least = 1 if row.arch else _LEAST_OF_OTHERS
-    tile = [tile_px]
-    per_px: list[float] = []  # asked of the net once, when the first large picture comes
     feed = torch.float32 if getattr(net, "takes_float32", False) else dtype
     strips = Strips(cast(Parted, net)) if hasattr(net, "enlarged") else None
 
@@ -76,53 +68,14 @@ def build(
         small = bytes_per_px(lambda grey: features(grey.to(feed)), x, side)
         return small + _COPIES * x.shape[1] * 4 * native**2
 
-    def most_px(x: Tensor) -> float:
-        """How many pixels the net may be shown at a time."""
-        if not per_px:
-            per_px.append(taken(x))
-        share = _SHARE * memory_of(device)
-        # Beyond the most, larger tiles gain nothing, unless tiles are what must not be.
-        return (share if row.whole or device.type != "cpu" else min(share, MOST_BYTES)) / per_px[0]
+    room = Room(row, device, tile_px, overlap, _SMALLEST_TILE_PX, taken, "leave seams", warn)
 
-    def core_of(x: Tensor) -> tuple[int, int]:
-        """(height, width) of the tiles for pictures x."""
-        tall, wide = x.shape[-2:]
-        if tile[0] is not None:
-            side = up(tile[0], row.multiple)
-            core = side, side
-        elif tall * wide <= _ALWAYS_WHOLE:
-            core = tall, wide
-        else:
-            core = largest_tile(tall, wide, most_px(x), overlap, row.multiple, _SMALLEST_TILE_PX)
-        if row.whole and (core[0] < tall or core[1] < wide):
-            warn(
-                f"{row.name} wants whole pictures; {wide}x{tall} px went in tiles of {core[1]}x{core[0]} px, "
-                f"which may leave seams (--tile-px {max(tall, wide)} runs it whole, given the memory)"
-            )
-        return core
-
-    def run_in_memory(x: Tensor) -> Tensor:
-        while True:
-            core = core_of(x)
-            try:
-                return run_tiled(run, x, native, core, overlap)
-            except (RuntimeError, MemoryError) as error:
-                if len(x) > 1 or not is_out_of_memory(error):  # of several, fewer are to be tried first
-                    raise
-            smaller = max(min(core[0], x.shape[-2]), min(core[1], x.shape[-1])) // 2
-            if smaller < _SMALLEST_TILE_PX:
-                what = "out of memory even with the smallest tile"
-                raise DeviceError(what, remedy=remedy_for_memory(device))
-            warn(f"out of memory: tiles of {smaller} px from here on (--tile-px {smaller})")
-            tile[0] = smaller
-            if x.device.type == "cuda":
-                torch.cuda.empty_cache()
+    def tiled(x: Tensor, core: tuple[int, int]) -> Tensor:
+        tall, wide = (up(side, row.multiple) for side in core)
+        return run_tiled(run, x, native, (tall, wide), overlap)
 
     def predict(x: Tensor, context: Context) -> Tensor:
-        shown, at_once = x.shape[-2] * x.shape[-1], len(x)
-        if tile[0] is None and at_once * shown > _ALWAYS_WHOLE:
-            at_once = max(1, int(most_px(x) // shown))
-        parts = [run_in_memory(part) for part in x.split(at_once)]
+        parts = [room.run(tiled, part) for part in x.split(room.at_once(x))]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def finish(x: Tensor, layer: Tensor) -> Tensor:

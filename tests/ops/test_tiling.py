@@ -120,23 +120,23 @@ def test_weights_sum_to_one_and_are_never_negative(length, tile_px, overlap, mul
 @given(
     height=st.integers(1, 90),
     width=st.integers(1, 90),
-    tile_px=st.integers(1, 70),
+    core=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     overlap=st.integers(0, 20),
     multiple=st.sampled_from([1, 4, 16]),
     data=st.data(),
 )
 @settings(max_examples=60)
-def test_identity_comes_back_for_any_size(height, width, tile_px, overlap, multiple, data):
+def test_identity_comes_back_for_any_size(height, width, core, overlap, multiple, data):
     x = torch.rand(1, 2, height, width)
     fade = data.draw(st.integers(0, overlap))
-    y = run_blended(lambda piece: piece, x, tile_px, overlap, fade, multiple)
+    y = run_blended(lambda piece: piece, x, core, overlap, fade, multiple)
     assert y.shape == x.shape and (y - x).abs().max() < 5e-6  # below a third of a 16-bit level
 
 
 def test_tiles_that_differ_in_brightness_fade_smoothly():
     brightness = iter([0.2, 0.8])
     x = torch.rand(1, 1, 8, 200)
-    row = run_blended(lambda piece: torch.full_like(piece, next(brightness)), x, 100, 40, 30)[0, 0, 0]
+    row = run_blended(lambda piece: torch.full_like(piece, next(brightness)), x, (8, 100), 40, 30)[0, 0, 0]
     assert torch.allclose(row[:70], torch.tensor(0.2)) and torch.allclose(row[130:], torch.tensor(0.8))
     assert (
         row.diff() >= -1e-6
@@ -150,13 +150,13 @@ def test_a_strided_net_is_exact_at_its_radius_with_aligned_tiles(size):
     net = nn.Sequential(*layers).double().eval()
     x = torch.rand(1, 3, *size, dtype=torch.float64)
     with torch.no_grad():
-        whole, tiled = net(x), run_blended(net, x, 23, 7, 0, 4)
-        short = run_blended(net, x, 23, 0, 0, 4)
+        whole, tiled = net(x), run_blended(net, x, (23, 23), 7, 0, 4)
+        short = run_blended(net, x, (23, 23), 0, 0, 4)
     assert torch.allclose(whole, tiled, atol=1e-12)
     assert not torch.allclose(whole, short, atol=1e-12)
 
 
 def test_blending_refuses_nonsense():
-    for arguments in ((0, 0, 0), (4, 2, 3), (4, 2, -1), (4, 2, 0, 0)):
+    for arguments in (((0, 4), 0, 0), ((4, 4), 2, 3), ((4, 4), 2, -1), ((4, 4), 2, 0, 0)):
         with pytest.raises(ValueError):
             run_blended(lambda x: x, torch.rand(1, 1, 8, 8), *arguments)

@@ -10,7 +10,7 @@ from gantool.errors import DeviceError, WeightsError
 from gantool.models.cyclegan import ResnetGenerator
 from gantool.models.dped import DPED
 from gantool.models.pix2pix import UnetGenerator
-from gantool.pipelines import Context, translate
+from gantool.pipelines import Context, room, translate
 from gantool.pipelines.translate import build
 
 CPU = torch.device("cpu")
@@ -137,16 +137,33 @@ def test_a_net_that_does_something_else_is_told(answer):
 # ---- tiles
 
 
-def test_ordinary_pictures_go_whole_and_large_ones_in_tiles(monkeypatch):
-    monkeypatch.setitem(translate.MOST_PX, "cpu", 100 * 100)
-    monkeypatch.setattr(translate, "DEFAULT_TILE_PX", 64)
-    for size, count in (((100, 100), 1), ((20, 500), 1), ((101, 100), 4)):
+def test_tiles_are_as_large_as_memory_allows(monkeypatch):
+    monkeypatch.setattr(room, "_ALWAYS_WHOLE", 100 * 100)
+    for size in ((100, 100), (300, 400)):
         net = Seen()
         build(net, row(), device=CPU)(torch.rand(1, 3, *size))
-        assert len(net.seen) == count
+        assert tuple(net.seen[-1].shape[-2:]) == size and len(net.seen) == 1 + (size[0] > 100)  # a trial
+    x = torch.rand(1, 3, 300, 400)
+    monkeypatch.setattr(translate, "bytes_per_px", lambda fn, x, side: 10.0)
+    monkeypatch.setattr(room, "MOST_BYTES", 10 * 300 * 240)
     net = Seen()
-    build(net, row(), device=CPU, tile_px=200)(torch.rand(1, 3, 150, 200))
+    pipeline = build(net, row(radius=10), device=CPU)
+    assert (pipeline(x) - x).abs().max() < 1e-6
+    assert [tuple(one.shape[-2:]) for one in net.seen] == [(300, 210)] * 2
+    net = Seen()
+    build(net, row(), device=CPU, tile_px=400)(x)
     assert len(net.seen) == 1  # asked for
+
+
+def test_a_net_that_measures_the_picture_may_take_more_memory(monkeypatch):
+    monkeypatch.setattr(room, "_ALWAYS_WHOLE", 0)
+    monkeypatch.setattr(room, "MOST_BYTES", 1)
+    net, said, x = Seen(lambda x: x + 0.0), [], torch.rand(1, 3, 200, 300)
+    build(net, row(whole=True), device=CPU, warn=said.append)(x)
+    assert tuple(net.seen[-1].shape[-2:]) == (200, 300) and not said
+    monkeypatch.setattr(room, "memory_of", lambda device: 4 * 24 * 40_000)
+    build(net, row(whole=True), device=CPU, warn=said.append)(x)
+    assert max(one.shape[-2] * one.shape[-1] for one in net.seen[-2:]) < 40_000 and len(said) == 1
 
 
 def test_tiles_are_exact_where_the_radius_is_known():
@@ -164,7 +181,7 @@ def test_tiles_of_a_net_that_measures_the_picture_fade_and_it_is_said():
     x = torch.linspace(0, 1, 360).expand(1, 3, 270, 360)  # the left half is dark, the right half is bright
     net = Seen(lambda x: 0.5 + 0.1 * F.instance_norm(x))
     whole = build(net, row(whole=True), device=CPU, warn=said.append)(x)
-    assert said == [] and len(net.seen) == 1
+    assert said == [] and len(net.seen) == 2  # the first is a trial, which tells how much memory it takes
     tiled = build(net, row(whole=True), device=CPU, tile_px=180, warn=said.append)(x)
     assert len(said) == 1 and "360x270" in said[0] and "--tile-px 360" in said[0]
     light = (tiled - whole)[0, 0, 100]

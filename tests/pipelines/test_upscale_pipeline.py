@@ -11,7 +11,7 @@ from gantool.models.rlfn import RLFN
 from gantool.models.rrdbnet import RRDBNet
 from gantool.models.srvgg import SRVGGNetCompact
 from gantool.ops.footprint import bytes_per_px
-from gantool.pipelines import Context, upscale
+from gantool.pipelines import Context, room
 from gantool.pipelines.upscale import build, output_size
 
 CPU = torch.device("cpu")
@@ -65,14 +65,14 @@ def test_nets_that_measure_the_picture_get_it_whole_as_far_as_memory_goes(monkey
     said: list[str] = []
     measuring, x = RLFN(4, 4, 1, 2, 2).eval(), torch.rand(1, 3, 70, 80)
     whole = row(whole=True, radius=None, value_range=255.0)
-    monkeypatch.setattr(upscale, "_ALWAYS_WHOLE", 69 * 80)
+    monkeypatch.setattr(room, "_ALWAYS_WHOLE", 69 * 80)
     with torch.no_grad():
         expected = measuring(x * 255) / 255
         y = build(measuring, whole, device=CPU, warn=said.append)(x)
         assert torch.allclose(y, expected.clamp(0, 1), atol=1e-5) and not said
-        monkeypatch.setattr(upscale, "MOST_BYTES", 1)  # holds for nets of which tiles are exact
+        monkeypatch.setattr(room, "MOST_BYTES", 1)  # holds for nets of which tiles are exact
         assert torch.equal(build(measuring, whole, device=CPU, warn=said.append)(x), y) and not said
-        monkeypatch.setattr(upscale, "memory_of", lambda device: 4000)
+        monkeypatch.setattr(room, "memory_of", lambda device: 4000)
         tiled = build(measuring, whole, device=CPU, warn=said.append)(x)
     assert said == [
         "test wants whole pictures; 80x70 px went in tiles of 40x35 px, which may leave seams "
@@ -82,13 +82,13 @@ def test_nets_that_measure_the_picture_get_it_whole_as_far_as_memory_goes(monkey
 
 
 def test_tiles_are_as_large_as_memory_allows(monkeypatch):
-    monkeypatch.setattr(upscale, "_ALWAYS_WHOLE", 0)
+    monkeypatch.setattr(room, "_ALWAYS_WHOLE", 0)
     model, x = Nearest(), torch.rand(1, 3, 90, 130)
     y = build(model, row(), device=CPU)(x)
     assert [tuple(seen.shape[-2:]) for seen in model.seen] == [(32, 32), (90, 130)]  # a trial, then it whole
 
     taken = bytes_per_px(lambda x: model(x * 1.0) / 1.0, x)  # with the range of values set
-    monkeypatch.setattr(upscale, "MOST_BYTES", taken * 90 * 75)
+    monkeypatch.setattr(room, "MOST_BYTES", taken * 90 * 75)
     model = Nearest()
     pipeline = build(model, row(), device=CPU)
     for picture in (x, x):
@@ -98,7 +98,7 @@ def test_tiles_are_as_large_as_memory_allows(monkeypatch):
 
 
 def test_a_net_is_tried_at_a_multiple_of_its_stride(monkeypatch):
-    monkeypatch.setattr(upscale, "_ALWAYS_WHOLE", 0)
+    monkeypatch.setattr(room, "_ALWAYS_WHOLE", 0)
     model = Nearest()
     build(model, row(multiple=24), device=CPU)(torch.rand(1, 3, 90, 130))
     assert [tuple(seen.shape[-2:]) for seen in model.seen] == [(48, 48), (96, 144)]
@@ -108,10 +108,10 @@ def test_a_net_is_tried_at_a_multiple_of_its_stride(monkeypatch):
 
 
 def test_a_batch_is_parted_before_pictures_are(monkeypatch):
-    monkeypatch.setattr(upscale, "_ALWAYS_WHOLE", 0)
+    monkeypatch.setattr(room, "_ALWAYS_WHOLE", 0)
     model, x = Nearest(), torch.rand(5, 3, 90, 130)
     taken = bytes_per_px(lambda x: model(x * 1.0) / 1.0, x)
-    monkeypatch.setattr(upscale, "MOST_BYTES", taken * 90 * 130 * 2.5)
+    monkeypatch.setattr(room, "MOST_BYTES", taken * 90 * 130 * 2.5)
     model = Nearest()
     y = build(model, row(), device=CPU)(x)
     assert torch.equal(y, x.repeat_interleave(2, 2).repeat_interleave(2, 3))
