@@ -192,12 +192,11 @@ class FacePass:
 
     def count(self, seen: Seen) -> None:
         """Count a frame for :meth:`tell`; a repeat counts as the frame before did."""
-        height, width = seen.frame.rgb.shape[:2]
         if not seen.repeat:
             some = seen.faces
             shown = [face for face in some if frontalize.can_be_pasted(face)] if self.step.paste else some
             true = {"frames": True, "any": seen.any, "found": bool(some), "shown": bool(shown)}
-            kinds = {kind for face in some for kind in frontalize.doubts(face, height, width)}
+            kinds = {kind for face in some for kind in frontalize.doubts(face, seen.frame.rgb)}
             self._counted = {name for name, is_so in true.items() if is_so} | kinds
             self._most_px = max([self._most_px, *(face.crop_px for face in some)])
         self._counts.update(self._counted)

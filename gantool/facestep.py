@@ -223,12 +223,11 @@ def too_far(some: Sequence[Face]) -> str:
 
 def _said(some: Sequence[Face], picture: Picture) -> list[str]:
     """Remarks on the faces, with their numbers where there are several; what holds for many is said once."""
-    size = picture.height, picture.width
     if len(some) == 1:
-        return frontalize.remarks(some[0], *size)
+        return frontalize.remarks(some[0], picture.rgb)
     told: dict[str, list[tuple[int, str]]] = {}
     for number, face in enumerate(some, 1):
-        for kind, remark in frontalize.doubts(face, *size).items():
+        for kind, remark in frontalize.doubts(face, picture.rgb).items():
             told.setdefault(kind, []).append((number, remark))
     result = []
     for kind, remarks in told.items():

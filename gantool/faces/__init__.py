@@ -13,6 +13,7 @@ from gantool.faces.crops import paste as paste
 from gantool.faces.detector import Detector as Detector
 from gantool.faces.detector import load as load
 from gantool.faces.detector import yunet as yunet
+from gantool.faces.drawn import looks_drawn as looks_drawn
 from gantool.faces.face import Box as Box
 from gantool.faces.face import Face as Face
 from gantool.faces.face import box_of as box_of

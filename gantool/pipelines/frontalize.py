@@ -33,6 +33,7 @@ DOUBTS = {
     "small": f"the face is less than {_SMALL_PX:.0f} px wide; little of the person can be kept",
     "outside": "a part of the face's crop lies beyond the picture's border",
     "profile": "the face is seen nearly in profile; half of the front view is invented",
+    "drawn": "the face looks drawn, and the model knows photographs",
 }
 SIDES = (128, 256, 512, 1024)
 """Px that a front view can have, if the net moves the pixels that it is given."""
@@ -199,9 +200,9 @@ def can_be_pasted(face: Face) -> bool:
     return abs(face.yaw or 0.0) < STEEPEST_PASTE
 
 
-def doubts(face: Face, height: int, width: int) -> dict[str, str]:
-    """What is wrong with a face in a picture of that size, by the kinds of :data:`DOUBTS`, in a sentence."""
-    said = {}
+def doubts(face: Face, picture: np.ndarray) -> dict[str, str]:
+    """What is wrong with a face in a picture (H,W,3), by the kinds of :data:`DOUBTS`, in a sentence."""
+    said, (height, width) = {}, picture.shape[:2]
     if (wide := min(face.box[2:])) < _SMALL_PX:  # of one that lies on its side, the height
         said["small"] = f"the face is only {wide:.0f} px wide; little of the person can be kept"
     outside = 1 - face.share_inside(height, width)
@@ -209,12 +210,14 @@ def doubts(face: Face, height: int, width: int) -> dict[str, str]:
         said["outside"] = f"{outside:.0%} of the face's crop lies beyond the picture's border"
     if abs(face.yaw or 0.0) >= _PROFILE:
         said["profile"] = DOUBTS["profile"]
+    if faces.looks_drawn(picture, face):
+        said["drawn"] = DOUBTS["drawn"]
     return said
 
 
-def remarks(face: Face, height: int, width: int) -> list[str]:
-    """What there is to be said of a face in a picture of that size before its front view is believed."""
-    return list(doubts(face, height, width).values())
+def remarks(face: Face, picture: np.ndarray) -> list[str]:
+    """What there is to be said of a face in a picture before its front view is believed."""
+    return list(doubts(face, picture).values())
 
 
 class Fusion:

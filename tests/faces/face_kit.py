@@ -38,10 +38,14 @@ def drawing(five, height=240, width=220):
 
 
 def blob(picture, at, height=60, yaw=0):
-    """Draw a face that :func:`find_blobs` finds: a red patch, whose blue says how it is turned."""
+    """Draw a face that :func:`find_blobs` finds: a red patch in waves, whose blue says how it is turned."""
     x, y, wide = round(at[0]), round(at[1]), round(height * 0.8)
     low, left = max(y - height // 2, 0), max(x - wide // 2, 0)
-    picture[low : y + height // 2, left : x + wide // 2] = (220, 40, 90 + yaw)
+    patch = picture[low : y + height // 2, left : x + wide // 2]
+    patch[:] = (220, 40, 90 + yaw)
+    tall, across = patch.shape[:2]
+    waves = np.add.outer(np.sin(np.arange(tall) / 2.5), np.sin(np.arange(across) / 2))
+    patch[..., 0] = np.rint(215 + 18 * waves)
     return picture
 
 

@@ -257,14 +257,17 @@ def test_the_larger_face_lies_on_top():
 
 
 def test_remarks():
-    assert frontalize.remarks(face(), 240, 300) == []
-    (said,) = frontalize.remarks(face(size=0.2), 240, 300)
+    photo = np.random.default_rng(0).integers(60, 200, (240, 300, 3)).astype(np.uint8)
+    assert frontalize.remarks(face(), photo) == []
+    (said,) = frontalize.remarks(face(size=0.2), photo)
     assert "only 20 px wide" in said
-    (said,) = frontalize.remarks(face(at=(20, 120)), 240, 300)
+    (said,) = frontalize.remarks(face(at=(20, 120)), photo)
     assert "% of the face's crop lies beyond" in said
-    (said,) = frontalize.remarks(face(-80), 240, 300)
+    (said,) = frontalize.remarks(face(-80), photo)
     assert "nearly in profile" in said
-    assert frontalize.remarks(Face.of_box((100.0, 50.0, 100.0, 120.0)), 240, 300) == []
+    assert frontalize.remarks(Face.of_box((100.0, 50.0, 100.0, 120.0)), photo) == []
+    (said,) = frontalize.remarks(face(), np.full_like(photo, 230))
+    assert "looks drawn" in said
 
 
 def test_fusion_weighs_frontal_faces_more():
