@@ -102,7 +102,7 @@ class FrontWarp(nn.Module):
         flow, paint = places(SIDE // 2, y) + 32 * y[:, :2], torch.tanh(y[:, 5:])
         # Before training, and where nothing else is learned: the face's own pixels where they are.
         logits = y[:, 2:5] + y.new_tensor([2.0, 0.0, 0.0]).view(1, 3, 1, 1)
-        picture = _composed(x.float(), flow, logits, paint)
+        picture = composed(x.float(), flow, logits, paint)
         return Moved(picture, flow, logits, paint) if everything else picture.to(x.dtype)
 
 
@@ -116,7 +116,8 @@ def sampled(x: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False).clamp(-1, 1)
 
 
-def _composed(x: Tensor, flow: Tensor, logits: Tensor, paint: Tensor) -> Tensor:
+def composed(x: Tensor, flow: Tensor, logits: Tensor, paint: Tensor) -> Tensor:
+    """The front view of pictures (N,3,S,S) in [-1,1], of what :class:`Moved` says of it."""
     side = x.shape[-1]
 
     def enlarged(y: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ HEAD is the morphable head of ``gantool train --task tpgan``, WEIGHTS holds ``mo
 judge. The people are none that a training renders or keeps out, and their points are as wrong as YuNet's
 usually are at that turn. L1 is in parts of the range, inside the oval of the face; cosine is with the true
 front; rank-1 is whether that is the nearest of all people's at that turn (their light and expression are new
-at each). "input" is the crop as it is, "symmetric" what an answer without a net would be. Asserts nothing.
+at each). "input" is the crop as it is, "symmetric" what an answer without a net would be; "true flow" is what
+a net of ``--task frontwarp`` would make if it knew where each pixel lies and is seen. Asserts nothing.
 """
 
 from __future__ import annotations
@@ -16,31 +17,49 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from bench_frontalize import maker_of, resized, symmetric
 from mobilefacenet import Judge
 
 from gantool import faces, heads, people
 from gantool.alignment import SIDE
-from gantool.data import step_rng
+from gantool.data import step_rng, to_chw
 from gantool.facepairs import HELD_YAWS, misjudged
 from gantool.faces import Face
+from gantool.models.frontwarp import FrontWarp, composed
+from gantool.recipes.frontwarp import sources
 
 _FIRST = people.HELD_OUT + 10_000  # trainings keep some out that follow HELD_OUT, and may choose by them
 
 
-def pairs(head: heads.Head, count: int, yaw: float) -> list[tuple[np.ndarray, Face, np.ndarray]]:
-    """(side, its face, front) of so many people; every second one turned to the left."""
+def pairs(head: heads.Head, count: int, yaw: float) -> list[tuple[np.ndarray, Face, np.ndarray, heads.Trace]]:
+    """(side, its face, front, where that lies in it) of so many people; every second turned to the left."""
     found = []
     for number in range(count):
         person = people.rendered(head, _FIRST + number)
         turn = yaw if number % 2 else -yaw
         error = misjudged(turn)
-        side, front = heads.pair(person, turn, step_rng(_FIRST + number, 23, round(yaw)), error)
+        rng = step_rng(_FIRST + number, 23, round(yaw))
+        side, front, trace = heads.traced_pair(person, turn, rng, error)
         points = side.points + error
         box = (0.0, 0.0, float(SIDE), float(SIDE))
         face = Face(box, np.eye(2, 3), points, 1.0, faces.yaw_of(points))
-        found.append((side.picture, face, front.picture))
+        found.append((side.picture, face, front.picture, trace))
     return found
+
+
+def truly_moved(side: np.ndarray, trace: heads.Trace) -> np.ndarray:
+    """The front view that frontwarp's sources make by the true flow; the background is the side's own."""
+    x = torch.from_numpy(to_chw(side) * 2 - 1)[None]
+    at = torch.from_numpy(np.ascontiguousarray(trace.at.transpose(2, 0, 1)))[None]
+    inside = ((trace.at > -0.5) & (trace.at < SIDE - 0.5)).all(-1)
+    seen = torch.from_numpy((trace.seen > 0.5) & inside)[None].float()
+    shares = sources(at, seen)
+    shares[:, :, ~torch.from_numpy(trace.covered)] = torch.tensor([0.0, 0.0, 1.0])[:, None]
+    shares = shares.clamp_min(1e-8).log()
+    paint = torch.nn.functional.avg_pool2d(x, 2)
+    y = composed(x, at, shares, paint)[0]
+    return ((y.movedim(0, -1).numpy() + 1) * 127.5).round().astype(np.uint8)
 
 
 def main() -> None:
@@ -61,10 +80,15 @@ def main() -> None:
     print(f"{args.people} rendered people\nyaw what        L1    cosine  rank-1")
     for yaw in HELD_YAWS:
         some = pairs(head, args.people, yaw)
-        truth = [front for _, _, front in some]
-        made = {"input": [side for side, _, _ in some], "symmetric": [symmetric(s, f) for s, f, _ in some]}
+        truth = [front for _, _, front, _ in some]
+        made = {
+            "input": [side for side, *_ in some],
+            "symmetric": [symmetric(side, face) for side, face, *_ in some],
+        }
         if maker is not None:
-            made["ours"] = [resized(maker.views(side, [face])[0]) for side, face, _ in some]
+            made["ours"] = [resized(maker.views(side, [face])[0]) for side, face, *_ in some]
+            if isinstance(maker.net, FrontWarp):
+                made["true flow"] = [truly_moved(side, trace) for side, _, _, trace in some]
         known = judge(truth)
         for name, views in made.items():
             apart = [np.abs(v.astype(float) - t) * oval for v, t in zip(views, truth, strict=True)]
