@@ -56,10 +56,11 @@ def told(learnt: int, noun: str, kept_out: int, steps: int) -> str:
 
 
 def data_hash(paths: Sequence[Path]) -> str:
-    """A short fingerprint of the training set: names and sizes, in order."""
+    """A short fingerprint of the training set: names and sizes, in order; a link to nothing has none."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.name}\0{path.stat().st_size}\n".encode())
+        size = path.stat().st_size if path.exists() else -1
+        digest.update(f"{path.name}\0{size}\n".encode())
     return digest.hexdigest()[:16]
 
 

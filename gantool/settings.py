@@ -54,14 +54,18 @@ def assignments(words: Iterable[str]) -> dict[str, str]:
     """The ``KEY=VALUE`` words of ``--set`` as a dictionary; a dash in a key counts as an underscore.
 
     Raises:
-        UsageError: a word without a key or without an equals sign.
+        UsageError: a word without a key or without an equals sign, or two values of one key.
     """
-    values = {}
+    values: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not key.strip() or not equals:
             raise UsageError(f"--set {word} is not KEY=VALUE", remedy="--list shows the keys")
-        values[key.strip().replace("-", "_")] = value
+        name = key.strip().replace("-", "_")
+        if values.get(name, value) != value:
+            what = f"--set {name}={values[name]} and --set {name}={value} contradict each other"
+            raise UsageError(what, remedy="Give one of them")
+        values[name] = value
     return values
 
 

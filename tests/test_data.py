@@ -56,6 +56,14 @@ def test_finds_photos_sorted_and_only_those(folder):
         find_photos([folder / "empty"])
 
 
+def test_a_link_to_nothing_counts_as_a_file_that_cannot_be_read(folder):
+    before = data_hash(find_photos([folder]))
+    (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    found = find_photos([folder])
+    assert len(found) == 8 and data_hash(found) != before
+    (folder / "gone.jpg").unlink()
+
+
 def test_a_step_is_the_same_whenever_it_is_asked_for(folder):
     forward = [steps(folder)[i][0] for i in range(5)]
     again = steps(folder)

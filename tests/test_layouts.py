@@ -116,6 +116,15 @@ def test_a_picture_of_odd_width_has_no_halves(tmp_path):
     assert read(Sample("1", (path,)), "photos") is not None
 
 
+def test_most_pictures_may_be_of_odd_width(tmp_path):
+    for number in range(5):
+        abutted(tmp_path / f"{number}.png")
+    for number in range(5, 12):
+        photo(tmp_path / f"{number}.png", 63, 32)
+    layout = recognise([tmp_path], ["photos", *PAIRED][::-1])
+    assert layout.kind == "side-by-side" and len(layout.train) == 12
+
+
 def test_files_that_cannot_be_read_do_not_decide(tmp_path):
     for number in range(9):
         (tmp_path / f"{number}.png").write_bytes(b"version https://git-lfs.github.com/spec/v1")

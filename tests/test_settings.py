@@ -45,6 +45,12 @@ def test_assignments_are_split_at_the_first_equals_sign():
     assert assignments(["a-b=1", "path=x=y", "empty="]) == {"a_b": "1", "path": "x=y", "empty": ""}
 
 
+def test_two_values_of_one_parameter_contradict_each_other():
+    assert assignments(["a=1", "a=1"]) == {"a": "1"}
+    with pytest.raises(UsageError, match="a_b=1 and --set a_b=2 contradict"):
+        assignments(["a-b=1", "a_b=2"])
+
+
 @pytest.mark.parametrize("word", ["lr", "=3", " =3", ""])
 def test_other_words_are_no_assignments(word):
     with pytest.raises(UsageError, match="not KEY=VALUE"):

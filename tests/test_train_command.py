@@ -293,9 +293,16 @@ def test_paths_keep_their_meaning_wherever_the_run_goes_on(photos, tmp_path, cap
         ("steps = true", UsageError, "whole number"),
         ('steps = "many"', UsageError, "whole number"),
         ("steps = ", InputError, "not valid"),
+        ("steps = -5", UsageError, "steps in .* must be at least 1, not -5"),
+        ("accumulate = 0", UsageError, "at least 1"),
+        ("seed = -1", UsageError, "at least 0"),
+        ("data = [1, 2]", UsageError, "names of folders, not 1"),
     ],
 )
 def test_config_files_that_are_wrong(tmp_path, text, error, word):
+    (tmp_path / "list.json").write_text("[1, 2]")
+    with pytest.raises(InputError, match="no table of keys and values"):
+        read_config(tmp_path / "list.json")
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(error, match=word):
         read_config(tmp_path / "c.toml")

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from gantool import training
-from gantool.errors import DivergedError, InputError, OutputError, Stopped, UsageError
+from gantool.errors import DivergedError, InputError, OutputError, Stopped, UsageError, WeightsError
 from gantool.settings import param
 from gantool.training import Ema, Loop, TrainRequest
 
@@ -237,11 +238,62 @@ def test_a_part_that_is_not_finite_is_not_saved(tmp_path):
 def test_a_damaged_state_is_one_sentence(tmp_path):
     run, _ = training.open_run(request(tmp_path, steps=10), Config, lambda c: 99)
     training.save_last(run, 1, {"net": nn.Linear(2, 2)})
-    with pytest.raises(InputError, match="cannot be restored"):
-        training.load_last(run, {"net": nn.Linear(3, 3)})
-    run.last.write_bytes(run.last.read_bytes()[:200])
-    with pytest.raises(InputError, match="cannot be restored"):
-        training.load_last(run, {"net": nn.Linear(2, 2)})
+    for part in (nn.Linear(3, 3), nn.Conv2d(2, 2, 1), torch.optim.Adam(nn.Linear(2, 2).parameters())):
+        with pytest.raises(InputError, match="of another net or of other settings"):
+            training.load_last(run, {"net": part})
+    whole = run.last.read_bytes()
+    for broken in (whole[:200], b"", b"garbage text", b"\x80"):
+        run.last.write_bytes(broken)
+        with pytest.raises(InputError, match="damaged or cut off"):
+            training.load_last(run, {"net": nn.Linear(2, 2)})
+    for other in ([1, 2], {"net": {}}, {"step": "many"}):
+        torch.save(other, run.last)
+        with pytest.raises(InputError, match="damaged or cut off"):
+            training.load_last(run, {"net": nn.Linear(2, 2)})
+
+
+def test_a_log_with_lines_that_are_none_goes_on(tmp_path):
+    run, _ = training.open_run(request(tmp_path, steps=10), Config, lambda c: 99)
+    run.log(step=3, psnr=20.0)
+    with (run.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        file.write('[1]\n{"a": 1}\n{"step": "x"}\n7\n{"ste')
+    assert run.entries(5) == [{"step": 3, "psnr": 20.0}] and run.best(5) == 20
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("steps", "many"), ("settings", [1]), ("seed", None), ("task", 3)]
+)
+def test_settings_of_no_run_are_one_sentence(tmp_path, key, value):
+    run, _ = training.open_run(request(tmp_path, steps=10), Config, lambda c: 99)
+    training.save_last(run, 1, {"net": nn.Linear(2, 2)})
+    path = run.folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(InputError, match="not the settings of a run"):
+        training.saved_config(run.folder)
+
+
+def test_a_run_without_its_state_says_what_is_missing(tmp_path):
+    run, _ = training.open_run(request(tmp_path, steps=10), Config, lambda c: 99)
+    with pytest.raises(InputError, match=r"it has no last\.ckpt") as caught:
+        training.saved_config(run.folder)
+    assert caught.value.remedy == "Start a new run"
+    run.model.write_bytes(b"")
+    with pytest.raises(InputError) as caught:
+        training.saved_config(run.folder)
+    assert "init=" in caught.value.remedy
+    with pytest.raises(InputError, match=r"no config\.json and no last\.ckpt"):
+        training.saved_config(tmp_path)
+
+
+def test_weights_of_which_none_fits_are_refused(tmp_path):
+    net = nn.Linear(2, 2)
+    (tmp_path / "run").mkdir()
+    save_file(net.state_dict(), tmp_path / "run/model.safetensors")
+    other = nn.Linear(2, 2)
+    assert training.start_from(other, tmp_path / "run").startswith("2 of 2 tensors")  # a run's folder, too
+    assert torch.equal(other.weight, net.weight)
+    with pytest.raises(WeightsError, match="none of the 2 tensors"):
+        training.start_from(nn.Linear(3, 3), tmp_path / "run/model.safetensors")
 
 
 def test_a_state_without_a_loss_scale_goes_on_in_fp16(tmp_path):

@@ -29,6 +29,9 @@ KEYS: dict[str, tuple[type, ...]] = {
     "compile": (bool,),
     "set": (dict,),
 }
+LEAST = {"steps": 1, "seed": 0} | dict.fromkeys(
+    ("sample_every", "threads", "devices", "nodes", "accumulate"), 1
+)
 _OF_A_RUN = ("data_hash", "gantool", "torch", "python")  # what config.json tells besides
 
 
@@ -39,7 +42,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
     Raises:
         InputError: there is no such file, or it is neither TOML nor JSON.
-        UsageError: an unknown key (with the nearest one), or a value of the wrong type.
+        UsageError: an unknown key (with the nearest one), or a value of the wrong type or out of its range.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -48,6 +51,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"the config cannot be read: {error.strerror}", path, "Check --config") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"the config is not valid: {error}", path, "Correct the file") from error
+    if not isinstance(raw, dict):
+        raise InputError("the config is no table of keys and values", path, "Correct the file")
     if path.suffix == ".json":
         raw = {("set" if k == "settings" else k): v for k, v in raw.items() if k not in _OF_A_RUN}
     values = {}
@@ -66,9 +71,14 @@ def read_config(path: Path) -> dict[str, Any]:
                 dict: "a table",
             }
             raise UsageError(f"{key} in {path} takes {kind[KEYS[name][0]]}, not {value!r}")
+        if name in LEAST and value < LEAST[name]:
+            raise UsageError(f"{key} in {path} must be at least {LEAST[name]}, not {value}")
         values[name] = value
     if isinstance(values.get("data"), str):
         values["data"] = [values["data"]]
+    for entry in values.get("data", []):
+        if not isinstance(entry, str):
+            raise UsageError(f"data in {path} takes the names of folders, not {entry!r}")
     # Paths are meant from where the file is, wherever gantool is called from.
     values["data"] = [str(path.parent / Path(entry)) for entry in values.get("data", [])]
     if "output" in values:

@@ -124,7 +124,10 @@ def command(
     ] = None,
     check: Annotated[
         bool,
-        _training("--check", help="Look at all the data, write a contact sheet, and do not train."),
+        _training(
+            "--check",
+            help="Look at all the data and write a contact sheet, TASK-check.png; do not train.",
+        ),
     ] = False,
     show: Annotated[bool, _training("--list", help="List the parameters of the task's recipe.")] = False,
     hardware: Hardware,

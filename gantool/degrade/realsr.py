@@ -62,7 +62,10 @@ class RealSR(Recipe):
         found = noise.noise_patches(photos, self.patch, self.max_variance, self.min_mean, self.most)
         if not found:
             what = f"no photo has a smooth part of {self.patch} x {self.patch} px to take noise from"
-            raise InputError(what, source or None, "Use a smaller patch or a larger max_variance")
+            remedy = (
+                "Use a smaller patch=..., a larger max_variance=..., or noise_from=... with larger photos"
+            )
+            raise InputError(what, source or None, remedy)
         return found
 
     def ready(self, photos: Iterable[np.ndarray]) -> RealSR:

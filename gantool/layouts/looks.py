@@ -45,7 +45,7 @@ def are_halves(paths: Sequence[Path]) -> bool:
         if picture is None:
             continue
         height, width = picture.shape[:2]
-        votes.append(width % 2 == 0 and (1.9 < width / height < 2.1 or _has_seam(picture)))
+        votes.append(1.9 < width / height < 2.1 or (width % 2 == 0 and _has_seam(picture)))
     return 2 * sum(votes) > len(votes) or not votes
 
 

@@ -163,7 +163,9 @@ def train(request: TrainRequest) -> Path:
         g_optimizer.step()
         ema.update(net, step)
     for key in items.bad:
-        request.warn(f"left out: {key.name} (unreadable, or smaller than a crop)")
+        request.warn(
+            f"left out: {key.files[0]} (unreadable, smaller than a crop, or of a size that --check tells)"
+        )
     return run.model
 
 

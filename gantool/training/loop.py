@@ -80,7 +80,10 @@ class Loop:
         if self.start < self.stop:
             self.run.write_record()
         else:
-            self.request.say(f"all {self.start} steps are done; --steps M makes it longer")
+            done = f"all {self.start} steps are done"
+            if self.run.steps < self.start:
+                done = f"{self.start} steps are done, more than {self.run.steps}"
+            self.request.say(f"{done}; --steps M makes it longer")
         self.watch.begin(self.start)
         try:
             with self.request.shield():

@@ -73,7 +73,7 @@ class Run:
                 entry = json.loads(line)
             except ValueError:
                 continue
-            if entry["step"] <= until:
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int) and entry["step"] <= until:
                 found.append(entry)
         return found
 
@@ -161,6 +161,7 @@ def _started(
             "the run folder exists", request.out, "Use --resume to go on with it, or another -o"
         )
     run.lock = _locked(run.folder)
+    request.opened = run  # from here on the folder is this run's, and goes if it is refused
     if run.lock is not None:
         run.lock.truncate(0)
     run.record = {
@@ -220,13 +221,17 @@ def _manner(request: TrainRequest) -> dict[str, Any]:
 def saved_config(folder: Path) -> dict[str, Any]:
     """``config.json`` of a run that can go on. Raises InputError if it is not one."""
     path = folder / "config.json"
-    if not path.is_file() or not (folder / "last.ckpt").is_file():
-        raise InputError("not a run folder that can go on", folder, "It needs config.json and last.ckpt")
+    missing = [name for name in (path.name, "last.ckpt") if not (folder / name).is_file()]
+    if missing:
+        remedy = ANEW if (folder / "model.safetensors").is_file() else "Start a new run"
+        what = f"not a run folder that can go on: it has no {' and no '.join(missing)}"
+        raise InputError(what, folder, remedy)
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"the run's settings cannot be read: {error}", path, ANEW) from error
-    if not isinstance(saved, dict) or not saved.keys() >= {"task", "steps", "seed", "settings"}:
+    kinds = {"task": str, "steps": int, "seed": int, "settings": dict}
+    if not isinstance(saved, dict) or not all(isinstance(saved.get(k), kind) for k, kind in kinds.items()):
         raise InputError("these are not the settings of a run", path, ANEW)
     return saved
 

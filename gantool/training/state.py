@@ -7,13 +7,14 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gantool.errors import DivergedError, InputError
+from gantool.errors import DivergedError, InputError, WeightsError
 from gantool.loading import read_state
 from gantool.media.files import atomic
 from gantool.training.run import ANEW, Run
@@ -122,21 +123,21 @@ def load_last(run: Run, parts: dict[str, Any]) -> int:
     """Restore what :func:`save_last` wrote; returns the number of steps done.
 
     Raises:
-        InputError: the file is damaged, or lacks a part.
+        InputError: the file is damaged, or of another net.
     """
     try:
         state = torch.load(run.last, map_location="cpu", weights_only=True)
+        done = int(state["step"])
+    except (RuntimeError, LookupError, ValueError, TypeError, EOFError, OSError, UnpicklingError) as error:
+        raise InputError("the saved state is damaged or cut off", run.last, ANEW) from error
+    try:
         for name, part in parts.items():
             if name in state or name not in _MAY_LACK:
                 part.load_state_dict(state[name])
                 _in_order(part)
-        return int(state["step"])
-    except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
-        raise InputError(
-            f"the saved state cannot be restored: {_first_line(error)}",
-            run.last,
-            ANEW,
-        ) from error
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise InputError("the saved state is of another net or of other settings", run.last, ANEW) from error
+    return done
 
 
 def _in_order(part: Any) -> None:
@@ -155,15 +156,19 @@ def _in_order(part: Any) -> None:
 
 
 def start_from(net: nn.Module, path: str | Path, rename: Any = None) -> str:
-    """Take from a model file every tensor that fits by name and shape; says how many did.
+    """Take from a model file, or a run's, every tensor that fits by name and shape; says how many did.
 
-    ``rename`` may change the file's state dict before.
+    ``rename`` may change the file's state dict before. Raises WeightsError if none fits.
     """
-    state, _ = read_state(Path(path))
+    path = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
+    state, _ = read_state(path)
     if rename is not None:
         state = rename(state)
     own = net.state_dict()
     fitting = {k: v.to(own[k].dtype) for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        what = f"none of the {len(own)} tensors of this net is in the file"
+        raise WeightsError(what, path, "Give --set init= a model of the same kind")
     own.update(fitting)
     net.load_state_dict(own)
     return f"{len(fitting)} of {len(own)} tensors taken from {path}"
@@ -184,7 +189,3 @@ def _finite(state: Any) -> bool:
     if isinstance(state, list | tuple):
         return all(_finite(value) for value in state)
     return True
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
