@@ -27,21 +27,22 @@ def find_photos(roots: Sequence[Path]) -> list[Path]:
     """All photographs under the given folders, sorted; hidden ones and other files are left out.
 
     Raises:
-        InputError: a folder is missing, or none holds a photograph.
+        InputError: a folder is missing, or holds no photograph.
     """
     found: list[Path] = []
     for root in roots:
         if not root.exists():
             raise InputError("no such file or folder", root, "Name a folder of photographs")
         inside = [root] if root.is_file() else sorted(root.rglob("*"))
-        found += [
+        some = [
             path
             for path in inside
             if path.suffix.lower() in PICTURE_SUFFIXES
             and not any(part.startswith(".") for part in path.relative_to(root).parts)
         ]
-    if not found:
-        raise InputError("no photographs found", roots[0], f"Known: {', '.join(sorted(PICTURE_SUFFIXES))}")
+        if not some:
+            raise InputError("no photographs found", root, f"Known: {', '.join(sorted(PICTURE_SUFFIXES))}")
+        found += some
     return found
 
 

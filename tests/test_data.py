@@ -52,8 +52,10 @@ def test_finds_photos_sorted_and_only_those(folder):
     with pytest.raises(InputError, match="no such"):
         find_photos([folder / "missing"])
     (folder / "empty").mkdir()
-    with pytest.raises(InputError, match="no photographs"):
-        find_photos([folder / "empty"])
+    for roots in ([folder / "empty"], [folder, folder / "empty"]):
+        with pytest.raises(InputError, match="no photographs found") as caught:
+            find_photos(roots)
+        assert caught.value.file == str(folder / "empty")
 
 
 def test_a_link_to_nothing_counts_as_a_file_that_cannot_be_read(folder):
