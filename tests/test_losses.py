@@ -283,6 +283,34 @@ def test_gram_gradient():
     assert x.grad.abs().sum() > 0
 
 
+def grain(seed: int, strength: float = 0.05) -> torch.Tensor:
+    """Grey with random detail in it, (1,3,96,96)."""
+    noise = torch.randn(1, 1, 96, 96, generator=torch.Generator().manual_seed(seed))
+    return (0.5 + strength * noise).expand(-1, 3, -1, -1)
+
+
+def test_texture_is_compared_by_its_grain_and_not_by_its_place():
+    real = grain(0)
+    assert losses.texture_loss(real, real).item() == 0
+    assert losses.texture_loss(real - 0.2, real).item() < 1e-4  # light does not count
+    elsewhere = losses.texture_loss(grain(1), real).item()
+    assert losses.texture_loss(grain(1, 0), real).item() > 1.5 * elsewhere  # too smooth
+    for period, times in ((4, 4), (8, 1.4), (12, 1.4)):  # as strong as the grain, but the same in every cell
+        grid = torch.zeros(1, 1, 96, 96)
+        grid[..., ::period, ::period] = 0.05 * period
+        assert grid.std().item() == pytest.approx(0.05, rel=0.05)
+        assert losses.texture_loss((0.5 + grid).expand(-1, 3, -1, -1), real).item() > times * elsewhere
+    assert 0 <= losses.texture_loss(grain(2, 1.0), grain(3, 0)).item() <= 1
+
+
+def test_texture_asks_for_more_detail_where_there_is_too_little():
+    made, real = grain(1, 0.01).clone().requires_grad_(), grain(0).clone().requires_grad_()
+    losses.texture_loss(made, real).backward()
+    assert real.grad is None and made.grad is not None
+    stronger = (made.detach() - 0.5) * 1.1
+    assert (made.grad * stronger).sum() < 0 and torch.isfinite(made.grad).all()
+
+
 @pytest.mark.parametrize("size", [(8, 8), (3, 17)])
 def test_total_variation_of_ramps(size):
     height, width = size

@@ -89,6 +89,9 @@ def against_critic(
                     fake = enlarge(low) if made is None or request.accumulate > 1 else made
                     terms = {name: distance(fake, high)}
                     total = terms[name] if alone else weights[name] * terms[name]
+                    if config.texture:
+                        terms["texture"] = losses.texture_loss(fake, high)
+                        total = total + config.texture * terms["texture"]
                     if not alone:
                         with fabric.autocast():
                             terms["feature"] = feature_loss(learner.eye, fake, high, layers, features)

@@ -15,6 +15,7 @@ from gantool.errors import UsageError
 from gantool.settings import degradation_param, param, path_param
 
 _LEAST_PX = 16  # of a large crop, which percept can measure
+_LEAST_TEXTURE_PX = 28  # of one whose texture is compared
 _MARGIN_PX = 8  # around a low-resolution crop, where a random degradation may feel the edge
 
 
@@ -28,6 +29,7 @@ class PairConfig:
     degrade: str = degradation_param(
         "bicubic", "what makes small pictures: a recipe of `gantool degrade`, and its parameters"
     )
+    texture: float = param(0.0, "weight of the distance in fine detail, wherever it lies; 0 = none", low=0)
     ema: float = param(0.999, "decay of the averaged weights; 0 = none", low=0, high=1)
     eye: str = path_param("auto", "perceptual net: auto, builtin, vgg19, or a run or file of --task percept")
     init: str = path_param("", "a model.safetensors or .pth to start from; layers that do not fit start anew")
@@ -50,9 +52,10 @@ class Pairs:
         self.fixed = self.spoil.name == "bicubic"
         if config.scale == 1 and self.fixed:
             raise UsageError("scale=1 leaves nothing to learn", remedy="Use --set degrade=real-esrgan")
-        if config.patch * config.scale < _LEAST_PX:
+        least = _LEAST_TEXTURE_PX if config.texture else _LEAST_PX
+        if config.patch * config.scale < least:
             what = f"patch={config.patch} makes pictures of {config.patch * config.scale} px"
-            raise UsageError(what, remedy=f"Use --set patch={-(-_LEAST_PX // config.scale)}")
+            raise UsageError(what, remedy=f"Use --set patch={-(-least // config.scale)}")
         self.scale, self.patch = config.scale, config.patch
 
     def ready(self, paths: Iterable[Path]) -> None:

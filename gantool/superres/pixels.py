@@ -1,4 +1,4 @@
-"""A training by pixels alone."""
+"""A training without a critic: by pixels, and by the texture around them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gantool import training
+from gantool import losses, training
 from gantool.anatomy import Layout
 from gantool.superres.learner import Learner
 from gantool.superres.nets import enlarger
@@ -22,7 +22,8 @@ def by_pixels(
     betas: tuple[float, float],
     rate: Callable[[int], float],
 ) -> Path:
-    """Train a net to come near to its photographs; returns the path of ``model.safetensors``.
+    """Train a net to come near to its photographs, and to their ``texture`` if asked; returns the path of
+    ``model.safetensors``.
 
     Args:
         layout: of the net.
@@ -34,7 +35,7 @@ def by_pixels(
     learnt = [p for p in net.parameters() if p.requires_grad]  # EDSR's mean shifts are fixed
     optimizer = torch.optim.Adam(learnt, lr=rate(0), betas=betas)
     model, optimizer = training.set_up(fabric, learner.request, net, optimizer)
-    enlarge, (name, distance) = enlarger(model, layout), loss
+    enlarge, (name, distance), texture = enlarger(model, layout), loss, learner.config.texture
     loop = learner.loop(optimizer=optimizer)
     for step, batch in learner.steps(loop):
         lr = rate(step)
@@ -42,9 +43,14 @@ def by_pixels(
         optimizer.zero_grad(set_to_none=True)
         for (low, high), last in training.micro_batches(batch, accumulate):
             with fabric.no_backward_sync(model, enabled=not last):
-                apart = distance(enlarge(low), high)
-                fabric.backward(apart / accumulate)
-            loop.report(step, **{name: apart})
+                made = enlarge(low)
+                terms = {name: distance(made, high)}
+                total = terms[name]
+                if texture:
+                    terms["texture"] = losses.texture_loss(made, high)
+                    total = total + texture * terms["texture"]
+                fabric.backward(total / accumulate)
+            loop.report(step, **terms)
         if loop.due(step):
             loop.report(step, grad_norm=training.grad_norm(fabric, net), lr=lr)
         optimizer.step()

@@ -94,6 +94,17 @@ def test_upscaler_learns(photos, tmp_path):
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_upscaler_learns_texture(photos, tmp_path):
+    settings = SMALL["upscale"] | {"patch": "16", "texture": "0.5"}
+    run("upscale", photos, tmp_path / "run", steps=20, settings=settings)
+    lines = [json.loads(x) for x in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    found = [x["texture"] for x in lines if "texture" in x]
+    assert found and all(0 < value < 1 for value in found)
+    with pytest.raises(UsageError, match="makes pictures of 16 px") as caught:
+        run("upscale", photos, tmp_path / "small", steps=4, settings=settings | {"patch": "8"})
+    assert caught.value.remedy == "Use --set patch=14"
+
+
 def test_colorizer_learns_the_sky(photos, tmp_path):
     settings = SMALL["colorize"] | {"batch": "4", "old": "0", "ema": "0.9"}
     run("colorize", photos, tmp_path / "run", steps=60, settings=settings, sample_every=60)
