@@ -23,6 +23,7 @@ from cli_kit import Outcome, call
 from hub_server import HubServer
 from hub_support import sha
 
+import gantool.parts  # noqa: F401 - which must know the true catalog, before it is replaced here
 from gantool import catalog, hub, loading
 from gantool.catalog import Checkpoint, load_catalog
 
